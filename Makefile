@@ -1,0 +1,36 @@
+# Needs python3 (3.11, 3.12 or 3.13) and make; everything else goes into .venv.
+SHELL := /bin/bash
+VENV := .venv
+STAMP := $(VENV)/installed-dev
+# Tests start this many processes; 2 is right for a small machine.
+TEST_WORKERS ?= 2
+PYTEST_FLAGS ?=
+
+.PHONY: test lint install clean
+
+test: install
+	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+install: $(STAMP)
+
+# The stamp is older than pyproject.toml when the dependencies may have changed.
+$(STAMP): pyproject.toml
+	@set -e; chosen=""; \
+	for python in $(VENV)/bin/python python3.11 python3.12 python3.13 python3; do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	      2>/dev/null; then chosen="$$python"; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	  echo "make: no Python from 3.11 up to 3.13 found (looked for python3.11, python3.12," \
+	       "python3.13, python3); install one of them" >&2; exit 1; fi; \
+	if [ ! -x $(VENV)/bin/python ]; then "$$chosen" -m venv $(VENV); fi
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
