@@ -1,0 +1,42 @@
+"""Where each public data set keeps its files and splits: `list_clips(layout, root, ...)`."""
+
+from pathlib import Path
+
+from data_prep.layouts import folder, grid, hdtf, lrs2, lrw, voxceleb2
+from data_prep.layouts.api import SPLITS, Clip, Fractions
+from talkjax.errors import UserError
+
+LAYOUTS = ("folder", "grid", "lrw", "lrs2", "hdtf", "voxceleb2")
+DEFAULT_FRACTIONS = Fractions(val=0.1, test=0.1)
+
+__all__ = ["DEFAULT_FRACTIONS", "LAYOUTS", "SPLITS", "Clip", "Fractions", "list_clips"]
+
+
+def list_clips(
+    layout: str, root: Path, *, fractions: Fractions = DEFAULT_FRACTIONS, split_by: str = "identity"
+) -> list[Clip]:
+    """The clips of a data set, sorted by id, each with its split.
+
+    Args:
+      layout: one of LAYOUTS.
+      root: the data set's folder.
+      fractions: shares of val and test, where the set has no published split.
+      split_by: layout folder only: "identity" or "clip", what the split's hash is taken of.
+
+    Raises:
+      UserError: if the layout is unknown or no clips are found.
+    """
+    match layout:
+        case "folder":
+            return folder.list_clips(root, fractions=fractions, split_by=split_by)
+        case "grid":
+            return grid.list_clips(root, fractions=fractions)
+        case "lrw":
+            return lrw.list_clips(root)
+        case "lrs2":
+            return lrs2.list_clips(root)
+        case "hdtf":
+            return hdtf.list_clips(root, fractions=fractions)
+        case "voxceleb2":
+            return voxceleb2.list_clips(root, fractions=fractions)
+    raise UserError(f"layout: got {layout!r}, want one of {' '.join(LAYOUTS)}")

@@ -1,0 +1,147 @@
+"""What a layout gives: a sorted list of clips with their split, before anything is decoded.
+
+A layout knows where one public data set keeps its files, its split lists and its word times.
+It reads names and small text files only, so that listing a million clips stays cheap.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from talkjax.errors import UserError
+
+SPLITS = ("train", "val", "test")
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One clip to prepare: plain strings and numbers, so that it travels between processes.
+
+    Attributes:
+      clip_id: unique within the set, e.g. "s1/bbaf2n".
+      root: the folder that was listed.
+      source: the video file, relative to `root`, with forward slashes.
+      identity: who speaks; as far as the data set tells.
+      split: "train", "val" or "test".
+      start_s, end_s: part of the source, on its own timeline; None means from the start, to
+        the end.
+      audio_source: file with the sound, relative to `root`; "" means the video's own.
+      words_source: file with words and times, relative to `root`; "" means none.
+      words_format: key of `words.READERS`; "" if there is no file.
+    """
+
+    clip_id: str
+    root: str
+    source: str
+    identity: str
+    split: str
+    start_s: float | None = None
+    end_s: float | None = None
+    audio_source: str = ""
+    words_source: str = ""
+    words_format: str = ""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.root, self.source)
+
+    @property
+    def audio_path(self) -> Path:
+        return Path(self.root, self.audio_source or self.source)
+
+    @property
+    def name(self) -> str:
+        """What the report calls the clip: the source, with the cut where there is one."""
+        if self.start_s is None and self.end_s is None:
+            return self.source
+        end = "end" if self.end_s is None else f"{self.end_s:g}"
+        return f"{self.source}[{self.start_s or 0:g}-{end}s]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fractions:
+    """Share of the keys that go to val and test; the rest is train. Both in [0, 1)."""
+
+    val: float
+    test: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.val and 0 <= self.test and self.val + self.test < 1):
+            raise UserError(
+                f"split fractions: got val {self.val:g} and test {self.test:g}, want both >= 0 "
+                "and less than 1 together"
+            )
+
+    def split_of(self, key: str) -> str:
+        """Split of a key by its SHA-256 alone: adding clips never moves another clip."""
+        place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        if place < self.test:
+            return "test"
+        return "val" if place < self.test + self.val else "train"
+
+
+def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files under root that match a glob pattern and are videos by their suffix, sorted.
+
+    Hidden files and folders are left out.
+
+    Raises:
+      UserError: if root is no folder or nothing matches; names the path and the patterns.
+    """
+    patterns = tuple(patterns)
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise UserError(f"{root}: found {found}, want a folder of videos")
+    found = {
+        path
+        for pattern in patterns
+        for path in root.glob(pattern)
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
+    }
+    if not found:
+        raise UserError(
+            f"{root}: no clips found; looked for {' and '.join(patterns)} with a video suffix "
+            f"({' '.join(sorted(VIDEO_SUFFIXES))}); check the path and --layout"
+        )
+    return sorted(found)
+
+
+def relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def text_lines(path: Path) -> list[str]:
+    """Non-empty lines of a small text file, stripped.
+
+    Raises:
+      UserError: if it is no UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file ({error.reason}), want UTF-8 text") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def checked(clips: list[Clip], root: Path) -> list[Clip]:
+    """The clips sorted by id.
+
+    Raises:
+      UserError: if there are none, or two clips have one id.
+    """
+    if not clips:
+        raise UserError(f"{root}: no clips found; check the path and --layout")
+    clips = sorted(clips, key=lambda clip: clip.clip_id)
+    for before, after in zip(clips, clips[1:], strict=False):
+        if before.clip_id == after.clip_id:
+            raise UserError(
+                f"{root}: {before.name} and {after.name} have the same clip id "
+                f"{after.clip_id!r}; remove or rename one of them"
+            )
+    return clips

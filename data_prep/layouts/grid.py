@@ -1,0 +1,69 @@
+"""Layout `grid`: the GRID corpus (Cooke, Barker, Cunningham, Shao 2006), CC BY 4.0.
+
+    SRC/s1/bbaf2n.mpg    SRC/s1/align/bbaf2n.align     the published tree, also s1/video/*.mpg
+    SRC/bbaf2n.mpg       SRC/bbaf2n.align              one speaker's folder
+
+The file name spells the sentence (command colour preposition letter digit adverb). Clips are
+held out BY SENTENCE: the split is a hash of the sentence's text, so no sentence is in two
+splits, whoever says it. Identity is the speaker (the folder).
+"""
+
+import re
+from pathlib import Path
+
+from data_prep.layouts.api import Clip, Fractions, checked, relative, video_files
+
+PATTERNS = ("*.mpg", "*/*.mpg", "*/video/*.mpg", "*/*/*.mpg", "**/*.avi", "**/*.mp4")
+# Source: Cooke et al. 2006, table I.
+_SENTENCE = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
+    dict(zip("z123456789", "zero one two three four five six seven eight nine".split())),  # noqa: B905
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
+_MEDIA_FOLDERS = frozenset({"video", "mpg_6000", "mpg_vcd", "mpg"})
+
+
+def sentence(stem: str) -> str:
+    """The sentence that a GRID file name spells: "bbaf2n" -> "bin blue at f two now".
+
+    A name that is no GRID code (a renamed file) stands for itself.
+    """
+    code = re.sub(r"^.*[_.-]", "", stem).lower()
+    if len(code) == len(_SENTENCE) and all(c in t for c, t in zip(code, _SENTENCE, strict=True)):
+        return " ".join(table[letter] for letter, table in zip(code, _SENTENCE, strict=True))
+    return stem.lower()
+
+
+def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
+    """All clips of the published tree, or of one speaker's folder."""
+    clips = []
+    for path in video_files(root, PATTERNS):
+        folders = [part for part in path.relative_to(root).parts[:-1]]
+        folders = [part for part in folders if part not in _MEDIA_FOLDERS]
+        speaker = folders[0] if folders else root.resolve().name
+        align = _align_file(path, root)
+        clips.append(
+            Clip(
+                clip_id="/".join([speaker, *folders[1:], path.stem]),
+                root=str(root),
+                source=relative(path, root),
+                identity=speaker,
+                split=fractions.split_of(sentence(path.stem)),
+                words_source=relative(align, root) if align else "",
+                words_format="grid" if align else "",
+            )
+        )
+    return checked(clips, root)
+
+
+def _align_file(path: Path, root: Path) -> Path | None:
+    """The clip's .align: beside it, or in an align folder of its folder or of the one above."""
+    name = path.stem + ".align"
+    places = [path.parent, path.parent / "align"]
+    if path.parent != root:
+        above = path.parent.parent
+        places += [above / "align", above / "align" / path.parent.name]
+    return next((place / name for place in places if (place / name).is_file()), None)
