@@ -1,0 +1,118 @@
+"""What a media file says about itself: streams, size as displayed, start and duration."""
+
+import dataclasses
+import os
+
+import av
+import av.container
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+
+from talkjax.errors import UserError
+from talkjax.media.container import (
+    Decoder,
+    audio_stream,
+    frame_time_s,
+    open_media,
+    promised_duration_s,
+    video_stream,
+)
+
+# Display matrices (a, b, c, d) of 0, 90, 180 and 270 degrees counter-clockwise.
+_QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaInfo:
+    """What the header of a media file says, and where its first frame is.
+
+    Attributes:
+      path: the file.
+      has_video, has_audio: whether there is such a stream; cover art is no video.
+      width, height: pixels as displayed (after rotation); 0 without video.
+      rotation: degrees counter-clockwise that the display matrix turns the picture.
+      duration_s: of the video stream, or of the audio without video; the header's promise.
+      average_fps: frames per second by the header; 0 without video.
+      audio_rate_hz, audio_channels: 0 without audio.
+      start_s: container time of t = 0, which is the presentation time of the first video
+        frame that can be shown, or of the first audio sample in a file without video.
+    """
+
+    path: str
+    has_video: bool
+    has_audio: bool
+    width: int
+    height: int
+    rotation: int
+    duration_s: float
+    average_fps: float
+    audio_rate_hz: int
+    audio_channels: int
+    start_s: float
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """The nearest quarter-turn or flip of a frame's display matrix, as (a, b, c, d).
+
+    A stored pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
+
+    Source: libavutil/display.h (FFmpeg), the layout of AV_FRAME_DATA_DISPLAYMATRIX.
+    """
+    try:
+        found = [d for d in frame.side_data if d.type == SideDataType.DISPLAYMATRIX]
+    except ValueError:
+        # PyAV 18 cannot list side data of a kind that it has no name for (10-bit phone video
+        # carries some). The rotation is still known; only a mirror image is not.
+        return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
+    if not found:
+        return _QUARTER_TURNS[0]
+    a, b, _, c, d = np.frombuffer(bytes(found[0]), dtype="<i4")[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
+    return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
+
+
+def probe(path: str | os.PathLike[str]) -> MediaInfo:
+    """Reads a file's header and decodes its first frame.
+
+    Raises:
+      UserError: if the file cannot be opened, or holds neither video nor audio.
+    """
+    with open_media(path) as container:
+        return describe(container, path)
+
+
+def describe(container: av.container.InputContainer, path: str | os.PathLike[str]) -> MediaInfo:
+    """`probe` for a container that is open and unread; it has to be opened again to be read."""
+    video, audio = video_stream(container), audio_stream(container)
+    main = audio if video is None else video
+    if main is None:
+        raise UserError(f"{path}: has no video stream and no audio stream")
+    first = next(iter(Decoder(container, main)), None)
+    width = height = rotation = 0
+    if video is not None:
+        width, height = video.codec_context.width, video.codec_context.height
+    if video is not None and first is not None:
+        width, height = first.width, first.height
+        matrix = display_matrix(first)
+        rotation = first.rotation % 360
+        if matrix[0] == 0:
+            width, height = height, width
+    start_s = None if first is None else frame_time_s(first)
+    duration_s = promised_duration_s(container, main)
+    if duration_s is None:
+        duration_s = (container.duration or 0) / av.time_base
+    rate = None if video is None else (video.average_rate or video.guessed_rate)
+    return MediaInfo(
+        path=str(path),
+        has_video=video is not None,
+        has_audio=audio is not None,
+        width=width,
+        height=height,
+        rotation=rotation,
+        duration_s=duration_s,
+        average_fps=float(rate) if rate else 0.0,
+        audio_rate_hz=0 if audio is None else audio.rate,
+        audio_channels=0 if audio is None else audio.channels,
+        start_s=start_s or 0.0,
+    )
