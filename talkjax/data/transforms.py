@@ -1,0 +1,253 @@
+"""Windows of a clip: which frames and which stretch of mel a training example holds.
+
+All randomness comes from the generator given (grain makes one per element), in a fixed order of
+draws. Only the JPEGs that an example shows are decoded, each once. Frame f goes with the mel
+window that starts at `mel_start(f + audio_shift_frames)`; a mel chunk belongs to t frames and
+starts at `mel_start` of the first.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import cv2
+import numpy as np
+import simplejpeg
+from jaxtyping import Int, UInt8
+
+from talkjax.data import schema
+from talkjax.errors import UserError
+from talkjax.ops.mel import MEL_BINS, mel_start, mel_windows
+
+REFERENCES = ("any", "elsewhere")
+Example = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """Shape and dtype of an array that is not there yet; `jax.eval_shape` takes it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+class Sampler(Protocol):
+    """Draws one example from one clip."""
+
+    @property
+    def min_frames(self) -> int:
+        """Clips with fewer frames have no example to give."""
+
+    def spec(self) -> dict[str, ArraySpec]:
+        """What `__call__` returns, without the batch axis."""
+
+    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Talking:
+    """Target windows, their lip context and a reference from elsewhere in the clip.
+
+    Attributes:
+      image_size: side of the pictures, px; at most that of the records.
+      clip_frames: t, length of the target and of the reference.
+      lip_radius_frames: r, frames of context on either side of the target.
+      mel_frames: length of a mel window.
+      audio_shift_frames: frame f gets the window that starts at frame f + this.
+      flip: mirror half of the examples, all of their frames alike.
+      reference: where the reference may start: "any" start but the target's own, or
+        "elsewhere", at least `reference_min_gap_frames` from it. In a clip too short for the
+        gap, "elsewhere" takes the farthest start there is.
+      reference_min_gap_frames: see `reference`.
+
+    Source: the SyncTalkFace data set (papers give t = 5, r = 2); reference frame r0 + i is
+    paired with target s + i.
+    """
+
+    image_size: int
+    clip_frames: int
+    lip_radius_frames: int
+    mel_frames: int
+    audio_shift_frames: int
+    flip: bool
+    reference: str
+    reference_min_gap_frames: int
+
+    def __post_init__(self):
+        if self.reference not in REFERENCES:
+            raise UserError(
+                f"data.reference: got {self.reference!r}, want one of {', '.join(REFERENCES)}"
+            )
+
+    @property
+    def min_frames(self) -> int:
+        # the context must fit, and a second start for the reference must exist
+        return self.clip_frames + max(2 * self.lip_radius_frames, 1)
+
+    def spec(self) -> dict[str, ArraySpec]:
+        t, side = self.clip_frames, self.image_size
+        mel_shape = (MEL_BINS, self.mel_frames)
+        return {
+            "frames_u8": _images(t + 2 * self.lip_radius_frames, side=side),
+            "reference_u8": _images(t, side=side),
+            "mel_windows": ArraySpec((t, *mel_shape), np.dtype(np.float32)),
+            "mel_chunk": ArraySpec(mel_shape, np.dtype(np.float32)),
+        }
+
+    def starts(self, frames: int, rng: np.random.Generator) -> tuple[int, int]:
+        """(target start s, reference start r0) in a clip of so many frames."""
+        radius = self.lip_radius_frames
+        target = int(rng.integers(radius, frames - self.clip_frames - radius + 1))
+        distance = np.abs(np.arange(frames - self.clip_frames + 1) - target)
+        if self.reference == "any":
+            allowed = distance > 0
+        else:
+            gap = max(1, self.reference_min_gap_frames)
+            allowed = distance >= min(gap, int(distance.max()))
+        return target, int(rng.choice(np.flatnonzero(allowed)))
+
+    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example:
+        t, radius = self.clip_frames, self.lip_radius_frames
+        target, reference = self.starts(record.num_frames, rng)
+        mirrored = self.flip and rng.random() < 0.5
+        context = np.arange(target - radius, target + t + radius)
+        wanted = np.concatenate([context, np.arange(reference, reference + t)])
+        pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
+        frames = np.arange(target, target + t) + self.audio_shift_frames
+        return {
+            "frames_u8": pictures[: len(context)],
+            "reference_u8": pictures[len(context) :],
+            "mel_windows": _mel(record, frames, self.mel_frames),
+            "mel_chunk": _mel(record, np.array([target]), self.mel_frames)[0],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Sync:
+    """Several windows of one clip with the sound of each, for a sync critic.
+
+    Attributes:
+      image_size, clip_frames, mel_frames, flip: as in `Talking`.
+      windows_per_clip: w, windows with distinct starts; they may overlap.
+    """
+
+    image_size: int
+    clip_frames: int
+    mel_frames: int
+    windows_per_clip: int
+    flip: bool
+
+    @property
+    def min_frames(self) -> int:
+        return self.clip_frames + self.windows_per_clip - 1
+
+    def spec(self) -> dict[str, ArraySpec]:
+        w, side = self.windows_per_clip, self.image_size
+        return {
+            "frames_u8": _images(w, self.clip_frames, side=side),
+            "mel_chunk": ArraySpec((w, MEL_BINS, self.mel_frames), np.dtype(np.float32)),
+            "start_frames": ArraySpec((w,), np.dtype(np.int32)),
+        }
+
+    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example:
+        t, w = self.clip_frames, self.windows_per_clip
+        starts = rng.choice(record.num_frames - t + 1, size=w, replace=False)
+        mirrored = self.flip and rng.random() < 0.5
+        wanted = (starts[:, None] + np.arange(t)).reshape(-1)
+        pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
+        return {
+            "frames_u8": pictures.reshape(w, t, *pictures.shape[1:]),
+            "mel_chunk": _mel(record, starts, self.mel_frames),
+            "start_frames": starts.astype(np.int32),
+        }
+
+
+SAMPLERS = {"talking": Talking, "sync": Sync}
+
+
+def make_sampler(data: Mapping) -> Sampler:
+    """The sampler `data.sampler`, from the settings of the same names as its attributes.
+
+    Raises:
+      UserError: if there is no such sampler or if a size makes no sense.
+    """
+    if data["sampler"] not in SAMPLERS:
+        raise UserError(f"data.sampler: got {data['sampler']!r}, want one of {', '.join(SAMPLERS)}")
+    kind = SAMPLERS[data["sampler"]]
+    settings = {field.name: data[field.name] for field in dataclasses.fields(kind)}
+    lowest = {
+        "image_size": 8,
+        "clip_frames": 1,
+        "lip_radius_frames": 0,
+        "mel_frames": 1,
+        "windows_per_clip": 1,
+        "reference_min_gap_frames": 0,
+    }
+    for name, least in lowest.items():
+        if name in settings and settings[name] < least:
+            raise UserError(f"data.{name}: got {settings[name]}, want at least {least}")
+    return kind(**settings)
+
+
+def decode_frames(
+    record: schema.Record, indices: Int[np.ndarray, " t"], *, size_px: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Frames of a record as pictures of side `size_px`; each JPEG is decoded once.
+
+    Smaller pictures come straight from the decoder where its eighths hit the size, else from
+    the next larger eighth, reduced by area.
+
+    Raises:
+      UserError: naming clip and frame, if a JPEG is damaged or not of the record's size, or if
+        `size_px` is more than the record has.
+    """
+    if size_px > record.size_px:
+        raise UserError(
+            f"{record.clip_id}: crops are {record.size_px} px, data.image_size wants {size_px}; "
+            "prepare the data again with larger crops or train on smaller pictures"
+        )
+    pictures = np.empty((len(indices), size_px, size_px, 3), np.uint8)
+    first_place: dict[int, int] = {}
+    for place, frame in enumerate(indices.tolist()):
+        if frame in first_place:
+            pictures[place] = pictures[first_place[frame]]
+            continue
+        first_place[frame] = place
+        pictures[place] = _decode(record, frame, size_px)
+    return pictures
+
+
+def _decode(record: schema.Record, frame: int, size_px: int) -> np.ndarray:
+    try:
+        picture = simplejpeg.decode_jpeg(
+            record.frames_jpeg[frame], min_height=size_px, min_width=size_px
+        )
+    except ValueError as error:
+        raise UserError(
+            f"{record.clip_id}: frame {frame} is no readable JPEG ({error}); prepare the data again"
+        ) from error
+    if picture.shape[0] != picture.shape[1] or picture.shape[0] < size_px:
+        raise UserError(
+            f"{record.clip_id}: frame {frame} decodes to {picture.shape[1]}x{picture.shape[0]} px, "
+            f"want {record.size_px} px square; prepare the data again"
+        )
+    if picture.shape[0] > size_px:
+        return cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def _mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
+    return pictures[:, :, ::-1] if mirrored else pictures
+
+
+def _mel(record: schema.Record, frames: np.ndarray, mel_frames: int) -> np.ndarray:
+    windows = mel_windows(record.mel, mel_start(frames), mel_frames=mel_frames)
+    return windows.astype(np.float32, order="C")
+
+
+def _images(*leading: int, side: int) -> ArraySpec:
+    return ArraySpec((*leading, side, side, 3), np.dtype(np.uint8))
