@@ -8,11 +8,12 @@ one before.
 import importlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -20,6 +21,7 @@ from talkjax.errors import UserError
 from talkjax.ops import mel as mel_ops
 
 
+@runtime_checkable
 class Inputs(Protocol):
     """What one generated frame is made of; anything else may ride along with it."""
 
@@ -63,7 +65,7 @@ class Predictor:
         self.batch_frames = batch_frames
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
-        self._predict = _compiled_predict(method.build(**config.model).predict_fn)
+        self._predict = _compiled_predict(method.build(**_settings(config.model)).predict_fn)
         # The compiler drops what an output does not need: here, the encoder and the decoder.
         self._recall = jax.jit(lambda *args: self._predict(*args)["key_address"])
         self._check_makes_frames(config.method)
@@ -203,6 +205,13 @@ class Predictor:
                 f"checkpoint: method {name} predicts {', '.join(sorted(made))} and no frames; "
                 "give the checkpoint of a method that generates frames"
             )
+
+
+def _settings(block: Any) -> Any:
+    """A config block with plain dicts and tuples, as modules want their fields."""
+    if isinstance(block, Mapping | ml_collections.ConfigDict):
+        return {key: _settings(value) for key, value in block.items()}
+    return tuple(map(_settings, block)) if isinstance(block, list | tuple) else block
 
 
 def _compiled_predict(predict_fn):

@@ -1,0 +1,65 @@
+"""A method without weights whose outputs can be told from its inputs: it inverts colours."""
+
+import sys
+import types
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import ml_collections
+
+from talkjax.methods.api import Method
+
+SIZE_PX = 32
+MEL_FRAMES = 16
+SLOTS = 6
+
+
+class StubTrained(NamedTuple):
+    config: ml_collections.ConfigDict
+    params: dict
+    model_vars: dict
+    step: int
+
+
+def _no_nets(key, batch):
+    return {}, {}
+
+
+def build(*, gain: float) -> Method:
+    """Generates `-gain x` of each frame; the address is a softmax over mel bins 0 .. 5."""
+
+    def predict_fn(params, model_vars, batch, key):
+        frames = batch["frames_u8"].astype(jnp.float32) / 127.5 - 1.0
+        recalled = jnp.exp(batch["mel_windows"][:, :, :SLOTS, 0])
+        address = batch.get("key_address", recalled / recalled.sum(axis=-1, keepdims=True))
+        return {"generated": -gain * frames + params["gen"]["offset"], "key_address": address}
+
+    return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
+
+
+def build_without_frames() -> Method:
+    def predict_fn(params, model_vars, batch, key):
+        return {"distance": batch["mel_chunk"]}
+
+    return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
+
+
+def install(monkeypatch, *, name: str = "invert_colours", builder=build) -> None:
+    module = types.ModuleType(f"talkjax.methods.{name}")
+    module.build = builder
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def trained(*, name: str = "invert_colours", model: dict | None = None, shift: int = 0):
+    config = ml_collections.ConfigDict(
+        {
+            "method": name,
+            "model": {"gain": 1.0} if model is None else model,
+            "data": {
+                "image_size": SIZE_PX,
+                "mel_frames": MEL_FRAMES,
+                "audio_shift_frames": shift,
+            },
+        }
+    )
+    return StubTrained(config, {"gen": {"offset": jnp.zeros(())}}, {}, 7)
