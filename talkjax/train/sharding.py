@@ -156,7 +156,8 @@ def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> Batch
     Raises:
       UserError: if the batch does not divide over the devices.
     """
-    parts = math.prod(sharding.mesh.shape[axis] for axis in sharding.spec[0])
+    axes = [axis for axis in sharding.mesh.axis_names if axis in BATCH_AXES]
+    parts = math.prod(sharding.mesh.shape[axis] for axis in axes)
     for name, array in batch.items():
         global_size = array.shape[0] * jax.process_count()
         if global_size % parts:

@@ -69,3 +69,8 @@ def create_state(
             "vars": {net: jax.tree.map(jnp.copy, model_vars[net]) for net in method.averaged},
         },
     )
+
+
+def evaluation_nets(state: TrainState) -> tuple[Tree, Tree]:
+    """(params, model_vars) to judge and show: the averages where they are kept."""
+    return state.params | state.ema["params"], state.model_vars | state.ema["vars"]

@@ -66,17 +66,20 @@ def train_step(
             out = phase.loss_fn(view | trained, vars_view, batch, key)
             means = _term_means(phase, out, loss_weights[phase.name])
             total = sum(loss_weights[phase.name][name] * mean for name, mean in means.items())
-            return total, (out, means)
+            # LossOut is no pytree, so its parts go out by themselves.
+            return total, (means, dict(out.model_vars), dict(out.scalars))
 
-        (total, (out, means)), grads = jax.value_and_grad(weighted_loss, has_aux=True)(trained)
+        (total, (means, new_vars, scalars)), grads = jax.value_and_grad(
+            weighted_loss, has_aux=True
+        )(trained)
         for net in phase.trains:
             updates, opt_state[net] = optimizers[net].update(
                 grads[net], opt_state[net], trained[net]
             )
             params[net] = optax.apply_updates(trained[net], updates)
-        model_vars |= _own_vars(phase, out.model_vars, model_vars)
-        scalars = out.scalars | {"total": total, "gradient_norm": optax.global_norm(grads)}
-        metrics |= {f"{phase.name}/{name}": value for name, value in (means | scalars).items()}
+        model_vars |= _own_vars(phase, new_vars, model_vars)
+        named = means | scalars | {"total": total, "gradient_norm": _norm(grads)}
+        metrics |= {f"{phase.name}/{name}": value for name, value in named.items()}
     ema = _moved_average(state, params, model_vars, ema_decay=ema_decay)
     return TrainState(state.step + 1, params, opt_state, model_vars, ema), metrics
 
@@ -114,6 +117,11 @@ def _own_vars(phase: Phase, new: Nets, own: Nets) -> Nets:
             f"only the method's own nets {sorted(own)} carry variables"
         )
     return new
+
+
+def _norm(tree: Tree) -> Float[Array, ""]:
+    squares = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares))
 
 
 def _moved_average(

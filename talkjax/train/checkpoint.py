@@ -1,0 +1,378 @@
+"""Checkpoints of a run, and the small exported form.
+
+A workdir holds `checkpoints/<step>/` (orbax) with the items `state`, `data` (the iterator's
+state, JSON), `config` (the resolved config, JSON) and `about` (JSON: format version, table of
+leaves, last validation). An export is a folder of `config.json`, `about.json` and
+`params.npz`: no optimizer state, averaged parameters where they are kept. Neither needs
+anything beside it.
+
+orbax's v0 manager is used, here only: its v1 is still announced as subject to change.
+"""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from talkjax.arrays import Tree
+from talkjax.errors import UserError
+from talkjax.train.files import hashable, plain, read_json, write_json
+from talkjax.train.sharding import leaf_path
+from talkjax.train.state import TrainState
+
+FORMAT_VERSION = 1
+ITEMS = ("state", "data", "config", "about")
+CHECKPOINTS = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A run as it was saved: its state on the devices, and what lay beside it."""
+
+    state: TrainState
+    data_state: Any
+    config: dict[str, Any]
+    scores: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model for use: everything on the host (numpy), keyed by net.
+
+    Attributes:
+      config: the resolved config of its run.
+      params: parameters; for averaged nets the averages.
+      model_vars: variables of the same nets.
+      step: how many steps it was trained.
+      scores: the last validation before it was saved, {} if there was none.
+    """
+
+    config: ml_collections.ConfigDict
+    params: dict[str, Tree]
+    model_vars: dict[str, Tree]
+    step: int
+    scores: dict[str, float]
+
+
+class Checkpoints:
+    """The checkpoints of one workdir, written in the background."""
+
+    def __init__(self, workdir: str | os.PathLike, *, keep: int, best_metric: str = ""):
+        """
+        Args:
+          keep: how many of the latest steps stay.
+          best_metric: "max:<score>" or "min:<score>" also keeps the step that is best by that
+            validation score; "" keeps none.
+        """
+        if keep < 1:
+            raise UserError(f"config.run.keep_checkpoints: got {keep}, want at least 1")
+        self._best = parse_best_metric(best_metric)
+        policies = [checkpoint_managers.LatestN(keep)]
+        if self._best:
+            policies.append(
+                checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics["rank"],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._manager = ocp.CheckpointManager(
+            pathlib.Path(workdir).resolve() / CHECKPOINTS,
+            item_names=ITEMS,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                enable_async_checkpointing=True,
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(
+        self,
+        state: TrainState,
+        *,
+        step: int,
+        data_state: Any,
+        config: Mapping[str, Any],
+        scores: Mapping[str, Any],
+    ) -> None:
+        """Starts to save; the state may be donated at once.
+
+        Args:
+          scores: {"step", "values"} of the last validation, or {}.
+        """
+        if step in self._manager.all_steps():
+            return
+        about = {"format": FORMAT_VERSION, "leaves": _leaf_table(state), "scores": dict(scores)}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                data=ocp.args.JsonSave({"iterator": data_state}),
+                config=ocp.args.JsonSave(dict(config)),
+                about=ocp.args.JsonSave(about),
+            ),
+            metrics=self._rank(step, scores),
+            force=True,
+        )
+
+    def _rank(self, step: int, scores: Mapping[str, Any]) -> dict[str, float] | None:
+        if not self._best or not scores or scores["step"] != step:
+            return None
+        return {"rank": rank_of(self._best, scores["values"])}
+
+    def restore(self, abstract: TrainState, *, step: int) -> Restored:
+        """The run at `step`, placed as the abstract state's shardings say.
+
+        Raises:
+          UserError: listing every leaf that is missing, left over or of another shape.
+        """
+        folder = self._manager.directory / str(step)
+        notes = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                data=ocp.args.JsonRestore(),
+                config=ocp.args.JsonRestore(),
+                about=ocp.args.JsonRestore(),
+            ),
+        )
+        _check_format(notes.about["format"], folder)
+        _check_leaves(notes.about["leaves"], _leaf_table(abstract), folder)
+        state = self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        ).state
+        return Restored(state, notes.data["iterator"], notes.config, notes.about["scores"])
+
+    def read_config(self, *, step: int) -> dict[str, Any]:
+        """The config that was saved with a step."""
+        return self._manager.restore(
+            step, args=ocp.args.Composite(config=ocp.args.JsonRestore())
+        ).config
+
+    def reached_preemption(self, step: int) -> bool:
+        """True at the same step in all processes once any was told to stop (distributed runs)."""
+        return self._manager.reached_preemption(step)
+
+    def wait(self) -> None:
+        """Returns when everything that was to be saved is on the disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def parse_best_metric(best_metric: str) -> tuple[str, str] | None:
+    """ "max:accuracy" -> ("max", "accuracy"); "" -> None."""
+    if not best_metric:
+        return None
+    direction, _, name = best_metric.partition(":")
+    if direction not in ("max", "min") or not name:
+        raise UserError(
+            f'config.run.best_metric: got {best_metric!r}, want "max:<score>", "min:<score>" or ""'
+        )
+    return direction, name
+
+
+def rank_of(best: tuple[str, str], values: Mapping[str, float]) -> float:
+    """The number that is higher for the better checkpoint."""
+    direction, name = best
+    if name not in values:
+        raise UserError(f"config.run.best_metric names {name!r}, validation gives {sorted(values)}")
+    return values[name] if direction == "max" else -values[name]
+
+
+def _leaf_table(tree: Tree) -> dict[str, list[Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {leaf_path(path): [str(leaf.dtype), *leaf.shape] for path, leaf in leaves}
+
+
+def _check_format(found: int, folder: os.PathLike | str) -> None:
+    if found != FORMAT_VERSION:
+        raise UserError(
+            f"{folder}: checkpoint format {found}, this version of TalkJAX reads "
+            f"{FORMAT_VERSION}; use the version that wrote it"
+        )
+
+
+def _check_leaves(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Any) -> None:
+    problems = [f"missing {name}" for name in sorted(set(wanted) - set(saved))]
+    problems += [f"left over {name}" for name in sorted(set(saved) - set(wanted))]
+    for name in sorted(set(saved) & set(wanted)):
+        if list(saved[name]) != list(wanted[name]):
+            problems.append(f"{name} is {_show(saved[name])}, want {_show(wanted[name])}")
+    if problems:
+        raise UserError(
+            f"{folder} does not fit this config: {'; '.join(problems)}; "
+            "use the config it was trained with, or another workdir"
+        )
+
+
+def _show(entry: Any) -> str:
+    dtype, *shape = entry
+    return f"{dtype}{shape}"
+
+
+# ---- trained models: workdirs and exports alike
+
+
+def load_trained(path: str | os.PathLike, *, step: int | None = None) -> Trained:
+    """A trained model from a workdir or an export.
+
+    Args:
+      step: of a workdir: which checkpoint. None takes the best one where the run's own
+        `config.run.best_metric` keeps one, else the latest.
+
+    Raises:
+      UserError: if there is neither an export nor a checkpoint at the path.
+    """
+    folder = pathlib.Path(path).resolve()
+    if (folder / "params.npz").is_file():
+        return _load_export(folder)
+    if (folder / CHECKPOINTS).is_dir():
+        return _load_workdir(folder, step=step)
+    found = "an empty folder" if folder.is_dir() else "nothing"
+    if folder.is_dir() and any(folder.iterdir()):
+        found = "a folder without checkpoints/ and params.npz"
+    raise UserError(
+        f"{path}: found {found}, want a training workdir or an exported checkpoint; "
+        "check the path, or train first"
+    )
+
+
+def load_expert(path: str | os.PathLike) -> dict[str, Any]:
+    """A frozen net from the workdir or export of the run that trained it.
+
+    Returns:
+      {"params", "vars"} of its one net, {"config", "scores"} of its run.
+
+    Raises:
+      UserError: if the run trained several nets, so that "its net" means nothing.
+    """
+    trained = load_trained(path)
+    if len(trained.params) != 1:
+        raise UserError(
+            f"{path}: a frozen expert must have one net, this run has {sorted(trained.params)}"
+        )
+    (net,) = trained.params
+    return {
+        "params": trained.params[net],
+        "vars": trained.model_vars[net],
+        "config": trained.config,
+        "scores": trained.scores,
+    }
+
+
+def export(path: str | os.PathLike, out: str | os.PathLike, *, step: int | None = None) -> None:
+    """Writes what `load_trained(path, step=step)` gives as a small folder, atomically.
+
+    Raises:
+      UserError: if `out` exists.
+    """
+    out = pathlib.Path(out)
+    if out.exists():
+        raise UserError(f"{out}: exists already; name a folder that does not")
+    trained = load_trained(path, step=step)
+    tree = {"params": trained.params, "vars": trained.model_vars}
+    flat = flax.traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep="/")
+    empty = sorted(name for name, leaf in flat.items() if not hasattr(leaf, "dtype"))
+    arrays = {name: leaf for name, leaf in flat.items() if name not in empty}
+    odd = sorted(name for name, leaf in arrays.items() if leaf.dtype.kind not in "fiub")
+    if odd:
+        raise UserError(f"{path}: cannot export {odd}: no plain numbers")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
+    temporary.mkdir()
+    try:
+        np.savez(temporary / "params.npz", **arrays)
+        write_json(temporary / "config.json", plain(trained.config))
+        about = {
+            "format": FORMAT_VERSION,
+            "step": trained.step,
+            "scores": trained.scores,
+            "empty": empty,
+        }
+        write_json(temporary / "about.json", about)
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _load_export(folder: pathlib.Path) -> Trained:
+    about = read_json(folder / "about.json")
+    _check_format(about["format"], folder)
+    with np.load(folder / "params.npz", allow_pickle=False) as arrays:
+        flat: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    flat |= {name: flax.traverse_util.empty_node for name in about["empty"]}
+    tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+    return Trained(
+        config=ml_collections.ConfigDict(hashable(read_json(folder / "config.json"))),
+        params=tree["params"],
+        model_vars=tree["vars"],
+        step=about["step"],
+        scores=about["scores"],
+    )
+
+
+def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder / CHECKPOINTS, item_names=ITEMS, options=options) as manager:
+        steps = manager.all_steps()
+        if not steps:
+            raise UserError(f"{folder}: no checkpoint was saved yet; train first")
+        if step is not None and step not in steps:
+            raise UserError(f"{folder}: no checkpoint at step {step}, there are {sorted(steps)}")
+        notes = {
+            saved: manager.restore(
+                saved,
+                args=ocp.args.Composite(
+                    config=ocp.args.JsonRestore(), about=ocp.args.JsonRestore()
+                ),
+            )
+            for saved in steps
+        }
+        chosen = _choose_step(notes) if step is None else step
+        _check_format(notes[chosen].about["format"], folder)
+        state = _restore_nets(manager, step=chosen)
+    scores = notes[chosen].about["scores"]
+    return Trained(
+        config=ml_collections.ConfigDict(hashable(notes[chosen].config)),
+        params=state["params"] | state["ema"]["params"],
+        model_vars=state["model_vars"] | state["ema"]["vars"],
+        step=chosen,
+        scores=scores["values"] if scores else {},
+    )
+
+
+def _choose_step(notes: Mapping[int, Any]) -> int:
+    best = parse_best_metric(notes[max(notes)].config["run"]["best_metric"])
+    ranks = {
+        step: rank_of(best, note.about["scores"]["values"])
+        for step, note in notes.items()
+        if best and note.about["scores"] and note.about["scores"]["step"] == step
+    }
+    return max(ranks, key=lambda step: (ranks[step], step)) if ranks else max(notes)
+
+
+def _restore_nets(manager: ocp.CheckpointManager, *, step: int) -> dict[str, Any]:
+    """Parameters, variables and averages as numpy; the optimizer state stays on the disk."""
+    saved = manager.item_metadata(step).state.tree
+    wanted = {part: saved[part] for part in ("params", "model_vars", "ema")}
+    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)
+    return manager.restore(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.PyTreeRestore(item=abstract, restore_args=as_numpy, partial_restore=True)
+        ),
+    ).state
