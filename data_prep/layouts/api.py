@@ -13,7 +13,7 @@ from talkjax.errors import UserError
 
 SPLITS = ("train", "val", "test")
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+    [".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"]
 )
 
 
@@ -70,7 +70,7 @@ class Fractions:
     test: float
 
     def __post_init__(self) -> None:
-        if not (0 <= self.val and 0 <= self.test and self.val + self.test < 1):
+        if not (self.val >= 0 and self.test >= 0 and self.val + self.test < 1):
             raise UserError(
                 f"split fractions: got val {self.val:g} and test {self.test:g}, want both >= 0 "
                 "and less than 1 together"

@@ -20,7 +20,7 @@ _SENTENCE = (
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
     {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    dict(zip("z123456789", "zero one two three four five six seven eight nine".split())),  # noqa: B905
+    dict(zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])),  # noqa: B905
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 _MEDIA_FOLDERS = frozenset({"video", "mpg_6000", "mpg_vcd", "mpg"})

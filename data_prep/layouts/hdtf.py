@@ -50,7 +50,9 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
             for number, text in enumerate(intervals):
                 start_s, end_s = _interval(text, annotation)
                 clips.append(
-                    _clip(root, path, (subset, name, number), fractions, start_s=start_s, end_s=end_s)
+                    _clip(
+                        root, path, (subset, name, number), fractions, start_s=start_s, end_s=end_s
+                    )
                 )
     if not clips:
         raise UserError(

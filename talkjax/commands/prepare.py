@@ -1,0 +1,148 @@
+"""`talkjax prepare`: raw video to a data set; the work is done in data_prep/prepare.py."""
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from data_prep.layouts import DEFAULT_FRACTIONS, LAYOUTS, Fractions
+from data_prep.layouts.folder import SPLIT_BY
+from data_prep.prepare import Prepared, prepare
+from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
+from data_prep.workfolder import REPORT_NAME
+
+MAX_NOTES_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = Settings()
+    parser.add_argument("source", metavar="SRC", type=Path, help="the data set's folder")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for shards, index, report")
+    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="how the files of SRC lie")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes; the shards are the same for any number (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runner",
+        choices=("local", "beam"),
+        default="local",
+        help="local processes, or an Apache Beam pipeline, extra [beam] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="K",
+        help="about how many for the largest split (256 MiB each)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start again if settings or sources have changed"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    crops = parser.add_argument_group("crops")
+    _add(crops, "--size", defaults.size_px, "size_px", "side of the square crops, pixels")
+    _add(crops, "--smooth-sigma-frames", defaults.smooth_sigma_frames, None, "smoothing over time")
+    _add(crops, "--jpeg-quality", defaults.jpeg_quality, None, "1 to 100, colour 4:4:4")
+    _add(crops, "--detect-every-frames", defaults.detect_every_frames, None, "confirm the face")
+    filters = parser.add_argument_group("filters")
+    _add(filters, "--min-seconds", defaults.min_seconds, None, "least video of a clip")
+    _add(filters, "--min-face-px", defaults.min_face_px, None, "least face width in the source")
+    _add(filters, "--max-gap-frames", defaults.max_gap_frames, None, "missing face to bridge")
+    _add(
+        filters, "--min-kept-fraction", defaults.min_kept_fraction, None, "least part left by trim"
+    )
+    filters.add_argument(
+        "--several-faces",
+        choices=SEVERAL_FACES,
+        default=defaults.several_faces,
+        help="follow the largest of the first second, or reject (default: %(default)s)",
+    )
+    filters.add_argument(
+        "--on-defect",
+        choices=ON_DEFECT,
+        default=defaults.on_defect,
+        help="where the face is lost, at cuts and damage: keep the longest good stretch, or "
+        "reject the clip (default: %(default)s)",
+    )
+    splits = parser.add_argument_group("splits, for layouts without published ones")
+    _add(splits, "--val-fraction", DEFAULT_FRACTIONS.val, None, "share of val")
+    _add(splits, "--test-fraction", DEFAULT_FRACTIONS.test, None, "share of test")
+    splits.add_argument(
+        "--split-by",
+        choices=SPLIT_BY,
+        default=SPLIT_BY[0],
+        help="layout folder: what is held out together (default: %(default)s)",
+    )
+
+
+def _add(group, flag: str, default: int | float, dest: str | None, text: str) -> None:
+    extra = {"dest": dest} if dest else {}
+    group.add_argument(
+        flag,
+        type=type(default),
+        default=default,
+        metavar="N" if isinstance(default, int) else "X",
+        help=f"{text} (default: %(default)s)",
+        **extra,
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    names = [field.name for field in dataclasses.fields(Settings)]
+    done = prepare(
+        args.source,
+        args.out,
+        layout=args.layout,
+        settings=Settings(**{name: getattr(args, name) for name in names}),
+        workers=args.workers,
+        runner=args.runner,
+        shards=args.shards,
+        fractions=Fractions(val=args.val_fraction, test=args.test_fraction),
+        split_by=args.split_by,
+        overwrite=args.overwrite,
+        quiet=args.json,
+    )
+    print(
+        json.dumps(done.report, indent=1, ensure_ascii=False)
+        if args.json
+        else _summary(args.out, done)
+    )
+    return 0
+
+
+def _summary(out: Path, done: Prepared) -> str:
+    report, index = done.report, done.index
+    lines = []
+    if done.was_complete:
+        lines.append(f"{out} is complete already with these settings and sources: nothing to do.")
+    total = report["kept"] + len(report["rejected"])
+    lines.append(f"kept {report['kept']} of {total} clips, {report['seconds']:.0f} s of video")
+    for split in ("train", "val", "test"):
+        part = index["splits"].get(split)
+        lines.append(
+            f"  {split:5}  {part['clips']} clips, {part['seconds']:.0f} s, "
+            f"{len(part['shards'])} shards"
+            if part
+            else f"  {split:5}  no clips: hold out more (--val-fraction, --test-fraction)"
+        )
+    if report["rejected"]:
+        lines.append(f"rejected {len(report['rejected'])}:")
+        lines += [f"  {count:5}  {name}" for name, count in report["filters"].items()]
+    if report["notes"]:
+        lines.append(f"notes on {len(report['notes'])} clips:")
+        shown = list(report["notes"].items())[:MAX_NOTES_SHOWN]
+        lines += [f"  {source}: {'; '.join(notes)}" for source, notes in shown]
+        if len(report["notes"]) > len(shown):
+            lines.append(f"  ... and {len(report['notes']) - len(shown)} more")
+    speed = report["speed"]
+    if not done.was_complete:
+        lines.append(
+            f"{speed['wall_s']:.1f} s, {speed['times_real_time_per_core']}x real time per core "
+            f"(CPU time), {speed['workers']} workers"
+        )
+    lines.append(f"each reject with its reason: {out / REPORT_NAME}")
+    return "\n".join(lines)
