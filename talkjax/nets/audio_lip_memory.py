@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from talkjax.arrays import Array
+from talkjax.arrays import AnyArray, Array
 from talkjax.nets.conv import dense
 from talkjax.ops.vectors import unit_vectors
 
@@ -124,7 +124,7 @@ class AudioLipMemory(nn.Module):
         )
 
     def from_address(
-        self, query: Float[Array, "n d"], address: Float[Array, "n q"]
+        self, query: Float[Array, "n d"], address: Float[AnyArray, "n q"]
     ) -> Float[Array, "n d"]:
         """The driver for an address of one's own choosing (address editing), no dropout.
 
@@ -134,7 +134,7 @@ class AudioLipMemory(nn.Module):
         """
         return self._fuse(query, _recall(address, self.value), train=False)
 
-    def _log_address(self, x: Float[Array, "n d"], slots: Float[Array, "q d"]):
+    def _log_address(self, x: Float[Array, "n d"], slots: Float[AnyArray, "q d"]):
         cosines = _matmul(unit_vectors(x), unit_vectors(slots).T)
         return jax.nn.log_softmax(self.scale * cosines, axis=-1)
 
@@ -168,7 +168,7 @@ def _matmul(a, b):
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def _recall(address: Float[Array, "n q"], value: Float[Array, "q d"]) -> Float[Array, "n d"]:
+def _recall(address: Float[AnyArray, "n q"], value: Float[AnyArray, "q d"]) -> Float[Array, "n d"]:
     return _matmul(address.astype(jnp.float32), value)
 
 

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from talkjax.arrays import Array
+from talkjax.arrays import AnyArray, Array
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def transposed_conv(
-    x: Float[Array, "n h w c"],
-    kernel: Float[Array, "kh kw c o"],
+    x: Float[AnyArray, "n h w c"],
+    kernel: Float[AnyArray, "kh kw c o"],
     *,
     stride: int,
     padding: int,
@@ -49,8 +49,8 @@ def transposed_conv(
 
 
 def stretched_conv(
-    x: Float[Array, "n h w c"],
-    kernel: Float[Array, "kh kw c o"],
+    x: Float[AnyArray, "n h w c"],
+    kernel: Float[AnyArray, "kh kw c o"],
     stride: int,
     padding: int,
     output_padding: int,

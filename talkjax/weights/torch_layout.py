@@ -1,0 +1,204 @@
+"""From PyTorch state dicts of the public code to variables of the nets here, in numpy alone.
+
+Driven by the shapes of the net that shall be filled (`jax.eval_shape` of its init): each of
+its leaves names one key of the state dict. A leaf without its key, a key without its leaf and
+a shape that differs are errors; only BatchNorm's step counters are ignored, and reported.
+
+Source of the key names: jinny960812/SyncTalkFace@9d5d08d, Rudrabha/Wav2Lip@5c90fa9.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from flax import traverse_util
+
+from talkjax.arrays import Tree
+from talkjax.errors import UserError
+
+State = Mapping[str, np.ndarray]
+
+IGNORED_SUFFIX = "num_batches_tracked"
+# (collection, module, leaf) of a block here -> what follows the block's name there.
+BLOCK_SUFFIXES = {
+    ("params", "conv", "kernel"): "conv_block.0.weight",
+    ("params", "conv", "bias"): "conv_block.0.bias",
+    ("params", "norm", "scale"): "conv_block.1.weight",
+    ("params", "norm", "bias"): "conv_block.1.bias",
+    ("batch_stats", "norm", "mean"): "conv_block.1.running_mean",
+    ("batch_stats", "norm", "var"): "conv_block.1.running_var",
+}
+MEMORY_LAYERS = {"query_embedding": "q_embd", "lip_embedding": "v_embd", "fusion": "fusion"}
+LEAVES = {"kernel": "weight", "bias": "bias"}
+SHOWN_PROBLEMS = 5
+
+
+class Source(NamedTuple):
+    """Where a leaf comes from: the key, and how the array is laid out there."""
+
+    key: str
+    layout: Callable[[np.ndarray], np.ndarray]
+
+
+class Imported(NamedTuple):
+    """Variables {net: {collection: ...}} and the keys that were left out on purpose."""
+
+    variables: dict[str, Tree]
+    ignored: tuple[str, ...]
+
+
+def import_sync_critic(state: State, like: Tree, *, where: str) -> Imported:
+    """`SyncCritic` of either size; `like` are its variables' shapes. Net name: "sync".
+
+    Args:
+      state: {key: array}; a "module." in front of every key is stripped.
+      like: variables (or their shapes) of the net to fill.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if keys or shapes are not exactly those of the net; lists them.
+    """
+    return _import(state, {"sync": like}, {"sync": _critic_source}, where=where)
+
+
+def import_generator(state: State, like: Mapping[str, Tree], *, where: str) -> Imported:
+    """The four generator nets "audio", "lip", "face", "memory" (`model_state_dict`).
+
+    `like` holds the shapes of all four; otherwise as `import_sync_critic`.
+    """
+    sources = {
+        "audio": lambda path: _sequential_source(path, "audio_encoder", 0),
+        "lip": _lip_source,
+        "face": lambda path: _staged_source(path, "face_encoder_blocks"),
+        "memory": lambda path: _memory_source(path, "mem."),
+    }
+    return _import(state, like, sources, where=where)
+
+
+def import_decoder(state: State, like: Tree, *, where: str) -> Imported:
+    """`FaceDecoder` (`dec_state_dict`), net name "decoder"; else as `import_sync_critic`."""
+    return _import(state, {"decoder": like}, {"decoder": _decoder_source}, where=where)
+
+
+def import_discriminator(state: State, like: Tree, *, where: str) -> Imported:
+    """`QualityDiscriminator` (`disc_state_dict`), net name "disc"; else as above."""
+    return _import(state, {"disc": like}, {"disc": _discriminator_source}, where=where)
+
+
+def import_memory(state: State, like: Tree, *, where: str) -> Imported:
+    """`AudioLipMemory` by itself, net name "memory"; else as `import_sync_critic`."""
+    sources = {"memory": lambda path: _memory_source(path, "")}
+    return _import(state, {"memory": like}, sources, where=where)
+
+
+def conv_layout(weight: np.ndarray) -> np.ndarray:
+    """OIHW -> HWIO; a 3-D OIDHW kernel over stacked frames -> HW(DI)O."""
+    if weight.ndim == 5:
+        o, i, d, h, w = weight.shape
+        return weight.transpose(3, 4, 2, 1, 0).reshape(h, w, d * i, o)
+    return weight.transpose(2, 3, 1, 0)
+
+
+def transposed_conv_layout(weight: np.ndarray) -> np.ndarray:
+    """(in, out, kh, kw) -> HWIO of the plain convolution over the stretched input."""
+    return weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+
+
+def _as_is(array):
+    return array
+
+
+def _import(state, like, sources, *, where: str) -> Imported:
+    if set(like) != set(sources):
+        raise ValueError(f"nets to fill: got {sorted(like)}, want {sorted(sources)}")
+    state = {key.removeprefix("module."): np.asarray(value) for key, value in state.items()}
+    unused = {key for key in state if not key.endswith(IGNORED_SUFFIX)}
+    problems, nets = [], {}
+    for net, tree in like.items():
+        filled = {}
+        for path, leaf in traverse_util.flatten_dict(tree).items():
+            source = sources[net](path)
+            if source.key not in state:
+                problems.append(f"{source.key} is missing")
+                continue
+            unused.discard(source.key)
+            array = source.layout(state[source.key]) if state[source.key].ndim else None
+            if array is None or array.shape != leaf.shape:
+                got = state[source.key].shape if array is None else array.shape
+                problems.append(f"{source.key} has shape {got} here, want {leaf.shape}")
+                continue
+            filled[path] = np.ascontiguousarray(array, dtype=leaf.dtype)
+        nets[net] = traverse_util.unflatten_dict(filled)
+    problems += [f"{key} is not used by the net" for key in sorted(unused)]
+    if problems:
+        shown = "; ".join(problems[:SHOWN_PROBLEMS])
+        more = len(problems) - SHOWN_PROBLEMS
+        raise UserError(
+            f"{where}: does not fit the nets {sorted(sources)}: {shown}"
+            + (f"; and {more} more" if more > 0 else "")
+            + "; check that the file and the model settings belong together"
+        )
+    return Imported(nets, tuple(sorted(key for key in state if key.endswith(IGNORED_SUFFIX))))
+
+
+def _block_source(path, prefix: str, *, transposed: bool = False) -> Source:
+    collection, _, module, leaf = path
+    kernel = transposed_conv_layout if transposed else conv_layout
+    suffix = BLOCK_SUFFIXES[collection, module, leaf]
+    return Source(f"{prefix}.{suffix}", kernel if leaf == "kernel" else _as_is)
+
+
+def _layer_source(path, prefix: str) -> Source:
+    leaf = path[-1]
+    return Source(f"{prefix}.{LEAVES[leaf]}", conv_layout if leaf == "kernel" else _as_is)
+
+
+def _sequential_source(path, prefix: str, offset: int) -> Source:
+    index = int(path[1].removeprefix("block_")) + offset
+    return _block_source(path, f"{prefix}.{index}")
+
+
+def _critic_source(path) -> Source:
+    collection, branch, *rest = path
+    return _sequential_source((collection, *rest), f"{branch}_encoder", 0)
+
+
+def _lip_source(path) -> Source:
+    if path[1] == "stem":
+        return _layer_source(path, "lip_encoder.0")
+    # 0 is the stem and 1 drops its time axis
+    return _sequential_source(path, "lip_encoder", 2)
+
+
+def _stage(path) -> tuple[int, int]:
+    stage, block = re.fullmatch(r"stage_(\d+)_block_(\d+)", path[1]).groups()
+    return int(stage), int(block)
+
+
+def _staged_source(path, prefix: str) -> Source:
+    stage, block = _stage(path)
+    return _block_source(path, f"{prefix}.{stage}.{block}")
+
+
+def _decoder_source(path) -> Source:
+    if path[1] == "head":
+        return _block_source(path, "output_block.0")
+    if path[1] == "picture":
+        return _layer_source(path, "output_block.1")
+    stage, block = _stage(path)
+    prefix = f"face_decoder_blocks.{stage}.{block}"
+    return _block_source(path, prefix, transposed=stage > 0 and block == 0)
+
+
+def _discriminator_source(path) -> Source:
+    if path[1] == "logit":
+        return _layer_source(path, "binary_pred.0")
+    return _staged_source(path, "face_encoder_blocks")
+
+
+def _memory_source(path, prefix: str) -> Source:
+    if len(path) == 2:
+        return Source(f"{prefix}{path[1]}", _as_is)
+    key = f"{prefix}{MEMORY_LAYERS[path[1]]}.{LEAVES[path[2]]}"
+    return Source(key, np.transpose if path[2] == "kernel" else _as_is)
