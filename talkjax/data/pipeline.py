@@ -41,7 +41,14 @@ import numpy as np
 
 from talkjax.data import schema
 from talkjax.data.source import Clip, Source, open_source
-from talkjax.data.transforms import ArraySpec, Example, Sampler, make_sampler
+from talkjax.data.transforms import (
+    ArraySpec,
+    Example,
+    Sampler,
+    Settings,
+    make_sampler,
+    require,
+)
 from talkjax.errors import UserError
 
 FIRST_BATCH_PATIENCE_S = 30.0
@@ -49,12 +56,12 @@ MIB = 2**20
 _log = logging.getLogger(__name__)
 
 
-def element_spec(data: Mapping) -> dict[str, ArraySpec]:
+def element_spec(data: Settings) -> dict[str, ArraySpec]:
     """Shapes and dtypes of one example, without reading any data."""
     return make_sampler(data).spec()
 
 
-def batch_spec(data: Mapping, *, batch_size: int) -> dict[str, ArraySpec]:
+def batch_spec(data: Settings, *, batch_size: int) -> dict[str, ArraySpec]:
     """Shapes and dtypes of a batch of `batch_size` examples, without reading any data."""
     return {
         name: ArraySpec((batch_size, *spec.shape), spec.dtype)
@@ -63,7 +70,7 @@ def batch_spec(data: Mapping, *, batch_size: int) -> dict[str, ArraySpec]:
 
 
 def make_train(
-    data: Mapping,
+    data: Settings,
     *,
     batch_size: int,
     seed: int,
@@ -87,6 +94,7 @@ def make_train(
         raise UserError(
             f"data.batch_size: got {batch_size}, want a multiple of the {process_count} processes"
         )
+    require(data, "path", "split", "read_threads", "read_ahead_mb")
     sampler = make_sampler(data)
     source = open_source(data["path"], data["split"])
     clips = usable_clips(source, sampler.min_frames)
@@ -204,7 +212,7 @@ class TrainIterator:
         self,
         examples: Examples,
         *,
-        settings: Mapping,
+        settings: Settings,
         seed: int,
         rows: tuple[int, int, int],
     ):
@@ -244,10 +252,12 @@ class TrainIterator:
         Raises:
           UserError: naming the clip, if one cannot be read. It is never skipped.
         """
-        if self._batches is None:
-            batch = self._first()
-        else:
-            batch = next(self._batches)
+        try:
+            batch = self._first() if self._batches is None else next(self._batches)
+        except BaseException:
+            # grain has moved on already; start afresh at this batch, so that it is not lost
+            self.close()
+            raise
         self._next_batch += 1
         return batch
 
@@ -286,7 +296,7 @@ class TrainIterator:
             return next(self._batches)
 
 
-def _read_options(settings: Mapping, sampler: Sampler) -> grain.ReadOptions:
+def _read_options(settings: Settings, sampler: Sampler) -> grain.ReadOptions:
     """Threads, and as many examples ahead as the bound in bytes allows."""
     threads = settings["read_threads"]
     bytes_each = sum(spec.nbytes for spec in sampler.spec().values())

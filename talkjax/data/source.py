@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 import threading
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from array_record.python import array_record_module
 
@@ -49,6 +49,7 @@ class Clip:
         return self.frames / schema.FPS
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to one split.
 

@@ -8,12 +8,13 @@ starts at `mel_start` of the first.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import simplejpeg
 from jaxtyping import Int, UInt8
+from ml_collections import ConfigDict
 
 from talkjax.data import schema
 from talkjax.errors import UserError
@@ -21,6 +22,8 @@ from talkjax.ops.mel import MEL_BINS, mel_start, mel_windows
 
 REFERENCES = ("any", "elsewhere")
 Example = dict[str, np.ndarray]
+# The config block `data`; pipeline.py lists its keys.
+Settings = ConfigDict | Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,7 @@ class ArraySpec:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Draws one example from one clip."""
 
@@ -169,16 +173,19 @@ class Sync:
 SAMPLERS = {"talking": Talking, "sync": Sync}
 
 
-def make_sampler(data: Mapping) -> Sampler:
+def make_sampler(data: Settings) -> Sampler:
     """The sampler `data.sampler`, from the settings of the same names as its attributes.
 
     Raises:
-      UserError: if there is no such sampler or if a size makes no sense.
+      UserError: if there is no such sampler, if a key is missing or if a size makes no sense.
     """
+    require(data, "sampler")
     if data["sampler"] not in SAMPLERS:
         raise UserError(f"data.sampler: got {data['sampler']!r}, want one of {', '.join(SAMPLERS)}")
     kind = SAMPLERS[data["sampler"]]
-    settings = {field.name: data[field.name] for field in dataclasses.fields(kind)}
+    names = [field.name for field in dataclasses.fields(kind)]
+    require(data, *names)
+    settings = {name: data[name] for name in names}
     lowest = {
         "image_size": 8,
         "clip_frames": 1,
@@ -191,6 +198,13 @@ def make_sampler(data: Mapping) -> Sampler:
         if name in settings and settings[name] < least:
             raise UserError(f"data.{name}: got {settings[name]}, want at least {least}")
     return kind(**settings)
+
+
+def require(data: Settings, *names: str) -> None:
+    """Raises UserError if one of the keys is missing."""
+    for name in names:
+        if name not in data:
+            raise UserError(f"data.{name}: is missing; set it in the config (see data/pipeline.py)")
 
 
 def decode_frames(
