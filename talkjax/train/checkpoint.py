@@ -325,8 +325,12 @@ def _load_export(folder: pathlib.Path) -> Trained:
 
 
 def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(folder / CHECKPOINTS, item_names=ITEMS, options=options) as manager:
+    handlers = {name: ocp.JsonCheckpointHandler() for name in ITEMS if name != "state"}
+    handlers["state"] = ocp.PyTreeCheckpointHandler()
+    options = ocp.CheckpointManagerOptions(create=False)
+    with ocp.CheckpointManager(
+        folder / CHECKPOINTS, item_handlers=handlers, options=options
+    ) as manager:
         steps = manager.all_steps()
         if not steps:
             raise UserError(f"{folder}: no checkpoint was saved yet; train first")

@@ -132,14 +132,14 @@ def fit(
     checkpoints = Checkpoints(
         workdir, keep=settings.keep_checkpoints, best_metric=settings.best_metric
     )
-    shardings = sharding.state_shardings(abstract_state(job), job.sharding_rules, job.mesh)
+    placed, shardings = placed_state(job)
     start = checkpoints.latest_step()
     if start is None:
         start, scores, state = 0, {}, _begin(job, shardings)
     else:
         saved = checkpoints.read_config(step=start)
         check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
-        restored = checkpoints.restore(_placed(abstract_state(job), shardings), step=start)
+        restored = checkpoints.restore(placed, step=start)
         data.set_state(restored.data_state)
         state, scores = restored.state, restored.scores
         if int(state.step) != start:
@@ -246,6 +246,10 @@ def _create(root: Key, *, method: Method, optimizers: dict, spec: Batch) -> Trai
 def _begin(job: Job, shardings: TrainState) -> TrainState:
     """The state at step 0, each leaf made where it will live."""
     state = jax.jit(_creator(job), out_shardings=shardings)(root_key(job.settings.seed))
+    if job.initial and not set(job.initial) & set(state.params):
+        raise UserError(
+            f"config.init_from has the nets {sorted(job.initial)}, none of {sorted(state.params)}"
+        )
     for net, given in job.initial.items():
         state = _with_initial(state, shardings, net=net, given=given)
     return state
@@ -283,12 +287,16 @@ def _leaves(tree: Tree) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
-def _placed(abstract: TrainState, shardings: TrainState) -> TrainState:
-    return jax.tree.map(
+def placed_state(job: Job) -> tuple[TrainState, TrainState]:
+    """(the abstract state with its placements, the placements alone)."""
+    abstract = abstract_state(job)
+    shardings = sharding.state_shardings(abstract, job.sharding_rules, job.mesh)
+    placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         abstract,
         shardings,
     )
+    return placed, shardings
 
 
 def jit_step(job: Job, shardings: TrainState) -> Any:

@@ -1,0 +1,307 @@
+"""config -> the parts of a run: method, frozen experts, data, validation, pictures.
+
+`main` and the tests of the configs use it; what is trained, and how, stands in the config and
+in the method, never here.
+"""
+
+import functools
+import importlib
+import inspect
+import logging
+import pathlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+import talkjax.methods
+from talkjax.arrays import Batch, Nets, UInt8
+from talkjax.data import pipeline
+from talkjax.errors import UserError
+from talkjax.methods.api import Method
+from talkjax.train import checkpoint, pictures, sharding
+from talkjax.train.files import hashable, plain
+from talkjax.train.loop import Hooks, Job, RunSettings
+from talkjax.train.optim import make_optimizers
+from talkjax.train.rng import root_key, stream
+
+EXPERT_KEYS = {"checkpoint", "min_accuracy", "init"}
+EXPERT_INITS = ("checkpoint", "random")
+# What an expert must have been trained with: the same pictures and the same stretch of sound.
+SAME_IN_EXPERT = ("data.image_size", "data.clip_frames", "data.mel_frames", "model.channel_order")
+PICTURE_ROWS = 4
+_log = logging.getLogger(__name__)
+
+
+def method_module(name: str) -> ModuleType:
+    """`talkjax.methods.<name>`, a published method."""
+    found = sorted(module.name for module in pkgutil.iter_modules(talkjax.methods.__path__))
+    known = [module for module in found if module != "api"]
+    if name not in known:
+        raise UserError(f"config.method: got {name!r}, want one of {', '.join(known)}")
+    return importlib.import_module(f"talkjax.methods.{name}")
+
+
+def build_method(config: ConfigDict) -> Method:
+    """The method of a config; config.model goes whole into its `build`."""
+    build = method_module(config.method).build
+    model = hashable(config.model)
+    try:
+        inspect.signature(build).bind(**model)
+    except TypeError as error:
+        raise UserError(f"config.model of method {config.method}: {error}") from error
+    return build(**model)
+
+
+def run_settings(config: ConfigDict) -> RunSettings:
+    """config.run, refusing unknown and missing keys."""
+    known = set(inspect.signature(RunSettings).parameters)
+    unknown, missing = sorted(set(config.run) - known), sorted(known - set(config.run))
+    if unknown or missing:
+        raise UserError(f"config.run: unknown keys {unknown}, missing keys {missing}")
+    return RunSettings(**hashable(config.run))
+
+
+def element_spec(config: ConfigDict) -> Batch:
+    """A global batch as shapes; reads no data."""
+    specs = pipeline.batch_spec(config.data, batch_size=config.data.batch_size)
+    return {name: jax.ShapeDtypeStruct(s.shape, s.dtype) for name, s in specs.items()}
+
+
+def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -> Job:
+    """Everything of a run but its data.
+
+    Args:
+      copy_experts: keep a copy of the frozen nets in the workdir, which then needs nothing
+        beside it.
+    """
+    method, settings = build_method(config), run_settings(config)
+    spec = element_spec(config)
+    return Job(
+        method=method,
+        settings=settings,
+        config=plain(config),
+        optimizers=make_optimizers(plain(config.optim)),
+        loss_weights=plain(config.loss_weights),
+        ema_decay=config.ema_decay,
+        mesh=sharding.make_mesh(config.mesh.axes, config.mesh.shape),
+        sharding_rules=hashable(config.sharding_rules),
+        element_spec=spec,
+        experts=load_experts(config, method, workdir=workdir, spec=spec, copy=copy_experts),
+        initial=load_initial(config.init_from),
+    )
+
+
+def load_initial(path: str) -> Nets:
+    """config.init_from: the nets of another run to begin from; "" begins from nothing."""
+    if not path:
+        return {}
+    trained = checkpoint.load_trained(path)
+    return {
+        net: {"params": trained.params[net], "vars": trained.model_vars[net]}
+        for net in trained.params
+    }
+
+
+def load_experts(
+    config: ConfigDict, method: Method, *, workdir: pathlib.Path, spec: Batch, copy: bool
+) -> dict[str, Nets]:
+    """The frozen nets of config.experts, each past its gate.
+
+    Raises:
+      UserError: if an expert is missing, too inaccurate, or trained on other crops or mels.
+    """
+    if set(config.experts) != set(method.experts):
+        raise UserError(
+            f"config.experts has {sorted(config.experts)}, method {config.method} wants "
+            f"{sorted(method.experts)}"
+        )
+    experts = {}
+    for name, block in config.experts.items():
+        if set(block) != EXPERT_KEYS or block.init not in EXPERT_INITS:
+            raise UserError(
+                f"config.experts.{name}: got {plain(block)}, want the keys {sorted(EXPERT_KEYS)} "
+                f"and init one of {list(EXPERT_INITS)}"
+            )
+        if block.init == "random":
+            experts[name] = _random_expert(config, name, spec=spec)
+        else:
+            expert = _copied_expert(block, name, workdir=workdir, copy=copy)
+            check_expert(expert, config, name=name)
+            experts[name] = {"params": expert["params"], "vars": expert["vars"]}
+    return experts
+
+
+def _copied_expert(
+    block: ConfigDict, name: str, *, workdir: pathlib.Path, copy: bool
+) -> dict[str, Any]:
+    kept = workdir / "experts" / name
+    if kept.exists():
+        return checkpoint.load_expert(kept)
+    if not block.checkpoint:
+        raise UserError(
+            f"config.experts.{name}.checkpoint is empty: train the expert first and give its "
+            f"workdir with --config.experts.{name}.checkpoint=DIR"
+        )
+    expert = checkpoint.load_expert(block.checkpoint)
+    if copy:
+        if jax.process_index() == 0:
+            checkpoint.export(block.checkpoint, kept)
+        multihost_utils.sync_global_devices(f"expert {name}")
+    return expert
+
+
+def _random_expert(config: ConfigDict, name: str, *, spec: Batch) -> Nets:
+    _log.warning(
+        "config.experts.%s.init is 'random': this run is trained against noise and is good for "
+        "nothing but trying the program",
+        name,
+    )
+    module = method_module(config.method)
+    if not hasattr(module, "init_experts"):
+        raise UserError(f"method {config.method} has no init_experts; give a checkpoint")
+    key = stream(root_key(config.run.seed), 0, f"expert/{name}")
+    made = jax.jit(
+        lambda key: module.init_experts(
+            key,
+            jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), dict(spec)),
+            **hashable(config.model),
+        )
+    )(key)
+    return jax.device_get(made[name])
+
+
+def check_expert(expert: Mapping[str, Any], config: ConfigDict, *, name: str) -> None:
+    """The gate: accuracy on its own validation set, and the same inputs.
+
+    Raises:
+      UserError: naming both numbers.
+    """
+    least, scores = config.experts[name].min_accuracy, expert["scores"]
+    where = config.experts[name].checkpoint
+    if "accuracy" not in scores:
+        raise UserError(
+            f"{where}: expert {name} was never validated (no accuracy is stored with it); train "
+            "it with validation on"
+        )
+    if not scores["accuracy"] >= least:
+        raise UserError(
+            f"{where}: expert {name} has validation accuracy {scores['accuracy']:.4f}, "
+            f"config.experts.{name}.min_accuracy wants {least:.4f}; train the expert longer or "
+            "on more data"
+        )
+    theirs, ours = plain(expert["config"]), plain(config)
+    for path in (*SAME_IN_EXPERT, f"model.{name}"):
+        their, our = _lookup(theirs, path), _lookup(ours, path)
+        if their != our:
+            raise UserError(
+                f"{where}: expert {name} was trained with {path} = {their}, this config has "
+                f"{our}; make them equal"
+            )
+
+
+def _lookup(config: Mapping[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        if key not in config:
+            return "nothing"
+        config = config[key]
+    return config
+
+
+def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIterator:
+    """This process's part of the batches of a split."""
+    return pipeline.make_train(
+        dict(config.data, split=split),
+        batch_size=config.data.batch_size,
+        seed=seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def make_hooks(config: ConfigDict, job: Job) -> Hooks:
+    """Validation, pictures and warnings of a config's method."""
+    settings, module = job.settings, method_module(config.method)
+    validates = settings.validate_every_steps > 0 and job.method.scores_fn is not None
+    if settings.best_metric and not validates:
+        raise UserError(
+            "config.run.best_metric is set, but nothing validates; set run.validate_every_steps"
+        )
+    shows = settings.picture_every_steps > 0 and "reference_u8" in job.element_spec
+    return Hooks(
+        validate=make_validate(config, job) if validates else None,
+        pictures=make_pictures(config, job) if shows else None,
+        warn=getattr(module, "warning", None),
+    )
+
+
+def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[str, float]]:
+    """Means of the method's scores over the same windows of config.validation.split each time."""
+    whole = sharding.replicated(job.mesh)
+    placed = sharding.batch_sharding(job.mesh)
+    experts = jax.device_put(dict(job.experts), whole)
+
+    @functools.partial(jax.jit, out_shardings=whole)
+    def scores(params: Nets, model_vars: Nets, experts: Nets, batch: Batch, key: jax.Array):
+        params = params | {name: expert["params"] for name, expert in experts.items()}
+        model_vars = model_vars | {name: expert["vars"] for name, expert in experts.items()}
+        named = job.method.scores_fn(params, model_vars, batch, key)
+        return {name: score.astype("float32").mean() for name, score in named.items()}
+
+    def validate(params: Nets, model_vars: Nets) -> dict[str, float]:
+        data = make_data(config, split=config.validation.split, seed=0)
+        found = []
+        for index in range(config.validation.batches):
+            batch = sharding.put_batch(next(data), placed)
+            key = stream(root_key(0), index, "validation")
+            found.append(jax.device_get(scores(params, model_vars, experts, batch, key)))
+        data.close()
+        return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+    return validate
+
+
+def make_pictures(
+    config: ConfigDict, job: Job
+) -> Callable[[Nets, Nets], dict[str, UInt8[np.ndarray, "h w 3"]]]:
+    """A sheet of the first validation clips: input, reference, generated, truth.
+
+    The input is shown where `predict_fn` gives it as "input" (b t h w 3, float RGB).
+    """
+    whole = sharding.replicated(job.mesh)
+    placed = sharding.batch_sharding(job.mesh)
+
+    @functools.partial(jax.jit, out_shardings=whole)
+    def predict(params: Nets, model_vars: Nets, batch: Batch, key: jax.Array):
+        t = batch["reference_u8"].shape[1]
+        radius = (batch["frames_u8"].shape[1] - t) // 2
+        truth = batch["frames_u8"][:, radius : radius + t]
+        inputs = {"frames_u8": truth, "reference_u8": batch["reference_u8"]}
+        inputs["mel_windows"] = batch["mel_windows"]
+        out = job.method.predict_fn(params, model_vars, inputs, key)
+        columns = {"input": out["input"]} if "input" in out else {}
+        columns |= {"reference": inputs["reference_u8"], "generated": out["generated"]}
+        columns |= {"truth": truth}
+        return {name: frames[:PICTURE_ROWS, t // 2] for name, frames in columns.items()}
+
+    def draw(params: Nets, model_vars: Nets) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+        data = make_data(config, split=config.validation.split, seed=0)
+        batch = sharding.put_batch(next(data), placed)
+        data.close()
+        key = stream(root_key(0), 0, "pictures")
+        columns = jax.device_get(predict(params, model_vars, batch, key))
+        return {"clips": pictures.grid({name: _as_u8(c) for name, c in columns.items()})}
+
+    return draw
+
+
+def _as_u8(images: np.ndarray) -> np.ndarray:
+    if images.dtype == np.uint8:
+        return images
+    scaled = (images.astype(np.float32) + 1.0) * 127.5
+    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
