@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from talkjax.errors import UserError
+from talkjax.ops import image
 from talkjax.ops import mel as mel_ops
 
 
@@ -46,6 +46,7 @@ class Predictor:
       size_px: side of the square crops that go in and come out.
       mel_frames: length of a frame's mel window.
       audio_shift_frames: the window of frame f starts at the mel frame of f + this.
+      hide_from: rows from this fraction of the crop's side down are hidden from the model.
       batch_frames: frames per call of the device.
     """
 
@@ -62,6 +63,7 @@ class Predictor:
         self.size_px = int(config.data.image_size)
         self.mel_frames = int(config.data.mel_frames)
         self.audio_shift_frames = int(config.data.audio_shift_frames)
+        self.hide_from = float(config.model.hide_from)
         self.batch_frames = batch_frames
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
@@ -149,11 +151,11 @@ class Predictor:
         Raises:
           UserError: if the method has no memory.
         """
-        image = np.zeros([self.size_px, self.size_px, 3], np.uint8)
+        blank = np.zeros([self.size_px, self.size_px, 3], np.uint8)
         pieces = []
         for first in range(0, len(mel_windows), self.batch_frames):
             windows = mel_windows[first : first + self.batch_frames]
-            batch = self._batch([_FrameInputs(image, image, window) for window in windows])
+            batch = self._batch([_FrameInputs(blank, blank, window) for window in windows])
             try:
                 recalled = self._recall(*self._nets, batch)
             except KeyError as error:
@@ -189,9 +191,9 @@ class Predictor:
         return cv2.resize(image_u8, size, interpolation=cv2.INTER_AREA)
 
     def _check_makes_frames(self, name: str) -> None:
-        image = np.zeros([self.size_px, self.size_px, 3], np.uint8)
+        blank = np.zeros([self.size_px, self.size_px, 3], np.uint8)
         window = np.zeros([mel_ops.MEL_BINS, self.mel_frames], np.float32)
-        batch = self._batch([_FrameInputs(image, image, window)])
+        batch = self._batch([_FrameInputs(blank, blank, window)])
         try:
             made = jax.eval_shape(self._predict, *self._nets, batch)
         except KeyError as error:
@@ -219,15 +221,10 @@ def _compiled_predict(predict_fn):
         # Prediction draws nothing (no dropout); the key is part of the method contract only.
         made = dict(predict_fn(params, model_vars, batch, jax.random.key(0)))
         if "generated" in made:
-            made["generated"] = _to_u8(made["generated"])
+            made["generated"] = image.to_u8(made["generated"])
         return made
 
     return jax.jit(predict)
-
-
-def _to_u8(image: Float[jax.Array, "b t h w 3"]) -> UInt8[jax.Array, "b t h w 3"]:
-    levels = (image.astype(jnp.float32) + 1.0) * 127.5
-    return jnp.clip(jnp.round(levels), 0.0, 255.0).astype(jnp.uint8)
 
 
 def _finish(items: list[AnyInputs], made: Mapping[str, jax.Array]):

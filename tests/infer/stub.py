@@ -25,7 +25,7 @@ def _no_nets(key, batch):
     return {}, {}
 
 
-def build(*, gain: float) -> Method:
+def build(*, gain: float, hide_from: float) -> Method:
     """Generates `-gain x` of each frame; the address is a softmax over mel bins 0 .. 5."""
 
     def predict_fn(params, model_vars, batch, key):
@@ -37,7 +37,7 @@ def build(*, gain: float) -> Method:
     return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
 
 
-def build_without_frames() -> Method:
+def build_without_frames(*, hide_from: float) -> Method:
     def predict_fn(params, model_vars, batch, key):
         return {"distance": batch["mel_chunk"]}
 
@@ -54,7 +54,7 @@ def trained(*, name: str = "invert_colours", model: dict | None = None, shift: i
     config = ml_collections.ConfigDict(
         {
             "method": name,
-            "model": {"gain": 1.0} if model is None else model,
+            "model": {"hide_from": 0.5} | ({"gain": 1.0} if model is None else model),
             "data": {
                 "image_size": SIZE_PX,
                 "mel_frames": MEL_FRAMES,

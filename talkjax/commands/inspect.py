@@ -1,0 +1,174 @@
+"""`talkjax inspect memory`: what the slots of an Audio-Lip Memory hold, and who uses them."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from talkjax.errors import UserError
+
+DESCRIPTION = """\
+Looks into the Audio-Lip Memory of a trained SyncTalkFace. Writes to --out:
+  slots.png          the lips that each slot alone decodes to, the most used slots first
+  use.png            how often each slot is on top, and how sharp the addresses are
+  words.png          which words use which slot (data with word alignments)
+  interpolation.png  lips between two slots, from edited addresses
+  memory.json        the numbers behind the pictures"""
+
+INTERPOLATION_STEPS = 9
+# Slots among which the two most different ones are taken for the interpolation.
+INTERPOLATION_CANDIDATES = 24
+BATCH_FRAMES = 32
+SHUFFLE_SEED = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("what", choices=("memory",), help="what to look into")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a prepared data set")
+    parser.add_argument("--split", default="test", help="which of its splits (default: test)")
+    parser.add_argument("--clips", type=int, help="look at the first CLIPS clips only")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+class Listened(NamedTuple):
+    """What the memory recalled over a split.
+
+    Attributes:
+      addresses: (t, q) of all frames of all clips.
+      words: the word of each frame.
+      has_words: whether any clip has an alignment.
+      face_u8: a frame with a resting mouth to decode slots on, at the model's size or above.
+      window: (m, mel_frames) mean mel window: the fixed query under edited addresses.
+      clips: how many clips.
+    """
+
+    addresses: np.ndarray
+    words: tuple[str, ...]
+    has_words: bool
+    face_u8: np.ndarray
+    window: np.ndarray
+    clips: int
+
+
+def run(args: argparse.Namespace) -> int:
+    from talkjax.infer import memory, memory_pictures
+    from talkjax.infer.predict import Predictor
+    from talkjax.train.checkpoint import load_trained
+
+    predictor = Predictor(load_trained(args.checkpoint), batch_frames=BATCH_FRAMES)
+    heard = listen(predictor, args.data, split=args.split, limit=args.clips)
+    args.out.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "checkpoint": str(args.checkpoint),
+        "data": str(args.data),
+        "split": args.split,
+        "clips": heard.clips,
+        **memory.summary(heard.addresses),
+    }
+    order = np.argsort(-memory.top_slot_counts(heard.addresses), kind="stable")
+    decoded = decoded_slots(predictor, heard, num_slots=heard.addresses.shape[1])
+    pair = memory.most_different_pair(decoded, order[:INTERPOLATION_CANDIDATES].tolist())
+    path = memory.between(
+        *np.eye(len(order), dtype=np.float32)[list(pair)], steps=INTERPOLATION_STEPS
+    )
+    facts["interpolated_slots"] = list(pair)
+    memory_pictures.slots(args.out / "slots.png", decoded, order=order, facts=facts)
+    memory_pictures.use(args.out / "use.png", facts)
+    memory_pictures.strip(args.out / "interpolation.png", decode(predictor, heard, path))
+    if heard.has_words:
+        facts["words"] = _word_facts(args.out / "words.png", heard, num_slots=len(order))
+    _write_json(args.out / "memory.json", facts)
+    print(json.dumps(facts) if args.json else _text(facts, args.out))
+    return 0
+
+
+def listen(predictor, data: Path, *, split: str, limit: int | None) -> Listened:
+    """Runs the sound of a split's clips through the memory.
+
+    Raises:
+      UserError: if there is no clip, or the method has no memory.
+    """
+    from talkjax.data import pipeline, schema
+    from talkjax.infer import memory
+
+    addresses, words, totals, face, has_words = [], [], 0.0, None, False
+    for record in pipeline.iterate_clips(data, split, limit=limit):
+        windows = predictor.mel_windows(record.mel.astype(np.float32), np.arange(record.num_frames))
+        addresses.append(predictor.addresses(windows))
+        words += memory.frame_words(record.words, num_frames=record.num_frames, fps=schema.FPS)
+        has_words |= bool(record.words)
+        totals = totals + windows.sum(axis=0, dtype=np.float64)
+        if face is None:
+            face = first_frame(record)
+    if face is None:
+        raise UserError(f"{data}: split {split!r} has no clips; prepare some or name another split")
+    mean = (totals / len(words)).astype(np.float32)
+    return Listened(np.concatenate(addresses), tuple(words), has_words, face, mean, len(addresses))
+
+
+def first_frame(record) -> np.ndarray:
+    """The first frame of a record, RGB uint8."""
+    import simplejpeg
+
+    return simplejpeg.decode_jpeg(record.frames_jpeg[0], colorspace="RGB")
+
+
+def decode(predictor, heard: Listened, addresses: np.ndarray) -> np.ndarray:
+    """Frames that the memory gives for edited addresses, face and query kept; uint8."""
+    count = len(addresses)
+    faces = np.broadcast_to(heard.face_u8, (count, *heard.face_u8.shape))
+    windows = np.broadcast_to(heard.window, (count, *heard.window.shape))
+    return predictor.outputs(faces, faces, windows, key_address=addresses)["generated"]
+
+
+def decoded_slots(predictor, heard: Listened, *, num_slots: int) -> np.ndarray:
+    """The frame that each slot alone gives."""
+    from talkjax.infer import memory
+
+    slots = memory.one_hot_addresses(np.arange(num_slots), num_slots=num_slots)
+    return decode(predictor, heard, slots)
+
+
+def _word_facts(picture: Path, heard: Listened, *, num_slots: int) -> dict:
+    from talkjax.infer import memory, memory_pictures
+
+    top = heard.addresses.argmax(axis=1)
+    table = memory.word_table(top, heard.words, num_slots=num_slots, seed=SHUFFLE_SEED)
+    memory_pictures.words(picture, table)
+    return {
+        "mutual_information_bits": table.information_bits,
+        "chance_bits": table.chance_bits,
+        "names": list(table.words),
+        "counts": table.counts.tolist(),
+    }
+
+
+def _write_json(path: Path, facts: dict) -> None:
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _text(facts: dict, out: Path) -> str:
+    lines = [
+        f"{facts['frames']} frames of {facts['clips']} clips; {facts['slots_ever_on_top']} of "
+        f"{facts['slots']} slots are ever on top",
+        f"address perplexity: median {facts['perplexity']['median']:.1f} "
+        f"(10% {facts['perplexity']['p10']:.1f}, 90% {facts['perplexity']['p90']:.1f}); "
+        f"top weight: median {facts['top_weight']['median']:.3f}",
+    ]
+    if "words" in facts:
+        bits = facts["words"]
+        lines.append(
+            f"word and top slot share {bits['mutual_information_bits']:.3f} bits "
+            f"({bits['chance_bits']:.3f} by chance)"
+        )
+    return "\n".join([*lines, f"wrote {out}"])

@@ -1,0 +1,45 @@
+"""Progress of a long loop on stderr: a bar in a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+# Nothing is shown of what is done sooner.
+QUIET_S = 2.0
+PLAIN_LINE_EVERY_S = 10.0
+
+
+def progress(
+    items: Iterable[T], *, total: int | None, label: str, stream: TextIO | None = None
+) -> Iterator[T]:
+    """The same items, counted.
+
+    Args:
+      total: how many there will be; None where nobody knows, then there is no time left either.
+      label: what is done to them, e.g. "generate".
+    """
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty():
+        yield from tqdm(
+            items, total=total, desc=label, unit=" frames", delay=QUIET_S, file=stream, leave=False
+        )
+        return
+    started = time.monotonic()
+    line_due = started + PLAIN_LINE_EVERY_S
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now >= line_due:
+            line_due = now + PLAIN_LINE_EVERY_S
+            print(_line(label, done, total, now - started), file=stream, flush=True)
+
+
+def _line(label: str, done: int, total: int | None, seconds: float) -> str:
+    rate = done / seconds
+    if total is None:
+        return f"{label}: {done} frames, {rate:.1f} fps"
+    return f"{label}: {done} of {total} frames, {rate:.1f} fps, {(total - done) / rate:.0f} s left"
