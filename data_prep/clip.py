@@ -22,7 +22,7 @@ from talkjax.errors import UserError
 from talkjax.media.align import crop
 from talkjax.media.audio import SILENCE_DBFS, decode_audio, is_silent
 from talkjax.media.detector import DlibDetector
-from talkjax.media.probe import probe
+from talkjax.media.probe import MediaInfo, probe
 from talkjax.media.reader import FrameReader
 from talkjax.media.track import Track, TrackSettings, track
 from talkjax.ops import geometry
@@ -51,18 +51,28 @@ QUIET_EXCESS_FRAMES = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
-    """A clip that became a record.
+class About:
+    """What was seen of a source, kept or not.
 
     Attributes:
-      record: ready to encode.
       notes: one-line warnings.
       video_s: seconds of video that were looked at.
+      fps: frame rate by the header; 0 if it could not be read.
+      audio_rate_hz: 0 without sound.
     """
 
+    notes: tuple[str, ...] = ()
+    video_s: float = 0.0
+    fps: float = 0.0
+    audio_rate_hz: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A clip that became a record, ready to encode."""
+
     record: Record
-    notes: tuple[str, ...]
-    video_s: float
+    about: About
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +82,12 @@ class Reject:
     Attributes:
       filter: a key of FILTERS.
       detail: one line: what was found, and what is wanted.
-      notes, video_s: as in `Kept`.
+      about: what was seen of the source.
     """
 
     filter: str
     detail: str
-    notes: tuple[str, ...] = ()
-    video_s: float = 0.0
+    about: About = About()
 
 
 class _Stop(Exception):
@@ -98,8 +107,8 @@ def prepare_clip(clip: Clip, settings: Settings) -> Kept | Reject:
     try:
         record = work.record()
     except _Stop as stop:
-        return Reject(stop.name, stop.detail, tuple(work.notes), work.video_s)
-    return Kept(record, tuple(work.notes), work.video_s)
+        return Reject(stop.name, stop.detail, work.about())
+    return Kept(record, work.about())
 
 
 class _Work:
@@ -109,8 +118,19 @@ class _Work:
         self.clip, self.settings = clip, settings
         self.notes: list[str] = []
         self.video_s = 0.0
+        self.info: MediaInfo | None = None
         self.first = round((clip.start_s or 0.0) * FPS)
         self.end = None if clip.end_s is None else round(clip.end_s * FPS)
+
+    def about(self) -> About:
+        if self.info is None:
+            return About(tuple(self.notes), self.video_s)
+        return About(
+            tuple(self.notes),
+            self.video_s,
+            round(self.info.average_fps, 3),
+            self.info.audio_rate_hz,
+        )
 
     def record(self) -> Record:
         start_s = self._check_streams()
@@ -155,6 +175,7 @@ class _Work:
             info = probe(self.clip.path)
         except UserError as error:
             raise _Stop("unreadable", self._plain(error)) from error
+        self.info = info
         if not info.has_video:
             raise _Stop("no_video", "no video stream in the file, want a video")
         if not self.clip.audio_source and not info.has_audio:

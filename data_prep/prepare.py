@@ -120,12 +120,7 @@ def run_task(task: Task) -> int:
             "frames": result.record.num_frames,
             "sha256": hashlib.sha256(record).hexdigest(),
         }
-    outcome |= {
-        "clip_id": task.clip.clip_id,
-        "notes": list(result.notes),
-        "video_s": result.video_s,
-        "cpu_s": time.process_time() - cpu_s,
-    }
+    outcome |= dataclasses.asdict(result.about) | {"cpu_s": time.process_time() - cpu_s}
     WorkFolder(Path(task.out)).save(task.number, outcome, record)
     return task.number
 
@@ -182,14 +177,8 @@ def _run(work: WorkFolder, tasks: list[Task], *, workers: int, runner: str, quie
 
 
 def _save_crash(work: WorkFolder, task: Task) -> None:
-    outcome = {
-        "filter": CRASHED.filter,
-        "detail": CRASHED.detail,
-        "clip_id": task.clip.clip_id,
-        "notes": [],
-        "video_s": 0.0,
-        "cpu_s": 0.0,
-    }
+    outcome = {"filter": CRASHED.filter, "detail": CRASHED.detail, "cpu_s": 0.0}
+    outcome |= dataclasses.asdict(CRASHED.about)
     work.save(task.number, outcome, None)
 
 
@@ -273,6 +262,10 @@ def make_report(
             for clip, outcome in zip(clips, outcomes, strict=True)
             if outcome["notes"]
         },
+        "sources": {
+            "fps": _histogram(outcome["fps"] for outcome in outcomes),
+            "audio_rate_hz": _histogram(outcome["audio_rate_hz"] for outcome in outcomes),
+        },
         "speed": speed
         | {
             "video_s": round(video_s, 2),
@@ -280,3 +273,8 @@ def make_report(
             "times_real_time_per_core": round(video_s / cpu_s, 2) if cpu_s else None,
         },
     }
+
+
+def _histogram(values: Iterable[float]) -> dict[str, int]:
+    """How often each value is there, as JSON; 0 is what could not be read."""
+    return {f"{value:g}": count for value, count in sorted(Counter(values).items())}

@@ -124,12 +124,11 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The first differences between two plans in words; "" if they are the same."""
     if before["layout"] != now["layout"]:
         return f"layout was {before['layout']}, is {now['layout']}"
-    names = sorted(before["settings"].keys() | now["settings"].keys())
-    missing = "(absent)"
+    was, asked = before["settings"], now["settings"]
+    if was.keys() != asked.keys():
+        return f"other settings exist: {' '.join(sorted(was.keys() ^ asked.keys()))}"
     changed = [
-        f"{name} was {before['settings'].get(name, missing)}, is {now['settings'].get(name, missing)}"
-        for name in names
-        if before["settings"].get(name, missing) != now["settings"].get(name, missing)
+        f"{name} was {was[name]}, is {asked[name]}" for name in was if was[name] != asked[name]
     ]
     if changed:
         return "; ".join(changed)

@@ -6,6 +6,7 @@ It reads names and small text files only, so that listing a million clips stays 
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from talkjax.errors import UserError
 
 SPLITS = ("train", "val", "test")
 VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"]
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"}
+    | {".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
 )
 
 
@@ -138,7 +140,7 @@ def checked(clips: list[Clip], root: Path) -> list[Clip]:
     if not clips:
         raise UserError(f"{root}: no clips found; check the path and --layout")
     clips = sorted(clips, key=lambda clip: clip.clip_id)
-    for before, after in zip(clips, clips[1:], strict=False):
+    for before, after in itertools.pairwise(clips):
         if before.clip_id == after.clip_id:
             raise UserError(
                 f"{root}: {before.name} and {after.name} have the same clip id "

@@ -20,7 +20,8 @@ _SENTENCE = (
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
     {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    dict(zip("z123456789", ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])),  # noqa: B905
+    {"z": "zero", "1": "one", "2": "two", "3": "three", "4": "four"}
+    | {"5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine"},
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
 _MEDIA_FOLDERS = frozenset({"video", "mpg_6000", "mpg_vcd", "mpg"})

@@ -36,7 +36,7 @@ def read_grid(path: Path) -> Words:
 
 
 def read_lrw(path: Path) -> Words:
-    """LRW .txt: the word is the file name's, centred; its length stands in "Duration: 0.53 seconds".
+    """LRW .txt: the file name's word, centred, as long as the line "Duration: 0.53 seconds" says.
 
     Source: the data set's description (Chung & Zisserman 2016): the word is in the middle of
     the 29 frames.
