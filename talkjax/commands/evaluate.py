@@ -1,0 +1,243 @@
+"""`talkjax evaluate`: numbers for a checkpoint on clips it has not seen, beside its baselines.
+
+A generator is measured on every row of `evals/baselines.py`; a sync critic on how well it hears.
+Writes metrics.json, report.md and pictures into the report folder.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from talkjax.errors import UserError
+
+EXIT_CLIPS_FAILED = 3
+CRITIC_METHOD = "sync_critic"
+PLAIN_LINE_EVERY_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--workdir", type=pathlib.Path, help="a training workdir")
+    model.add_argument("--checkpoint", type=pathlib.Path, help="a workdir or an export")
+    parser.add_argument("--data", required=True, help="a folder made by `talkjax prepare`")
+    parser.add_argument("--split", default="test", help="which split (default: %(default)s)")
+    parser.add_argument(
+        "--judge",
+        type=pathlib.Path,
+        help="a sync critic that took no part in the training (default: experts/judge of the "
+        "workdir; without one, sync measures carry the suffix _training_critic or are absent)",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default="report", help="report folder (default: %(default)s)"
+    )
+    parser.add_argument("--clips", type=int, help="measure this many clips, evenly spaced")
+    parser.add_argument("--step", type=int, help="checkpoint step (default: best, else latest)")
+    parser.add_argument(
+        "--batch", type=int, default=25, help="frames per device call (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of pairing and intervals")
+    parser.add_argument(
+        "--reference-frame",
+        type=int,
+        default=0,
+        help="frame of the clip that shows who it is (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sync-stride",
+        type=int,
+        default=3,
+        help="judge a window every so many frames; 1 is slowest (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--linear-clips",
+        type=int,
+        default=128,
+        help="training clips that fit the linear row; 0 leaves it out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="landmark processes (default: %(default)s)"
+    )
+    parser.add_argument("--pictures", type=int, default=4, help="clips to show")
+    parser.add_argument(
+        "--allow-failures", action="store_true", help="exit 0 although some clips failed"
+    )
+    parser.add_argument("--json", action="store_true", help="print metrics.json's rows")
+
+
+def run(args: argparse.Namespace) -> int:
+    from talkjax.evals import landmarks
+
+    return evaluate(args, track=landmarks.dlib_landmarks)
+
+
+def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
+    """The command with its landmark function given (frames t h w 3 -> points t 68 2)."""
+    from talkjax.commands import evaluation_parts as parts
+    from talkjax.data.source import open_source
+    from talkjax.train.checkpoint import load_trained
+
+    _check(args)
+    started_s = time.monotonic()
+    path = args.workdir or args.checkpoint
+    trained = load_trained(path, step=args.step)
+    source = open_source(args.data, args.split)
+    image_size = int(trained.config.data.image_size)
+    clips = parts.Clips(source, image_size=image_size, limit=args.clips)
+    protocol = parts.subject(trained, path=path) | {
+        "data": str(args.data),
+        "split": args.split,
+        "clips_chosen": len(clips.ids),
+        "record_size_px": clips.record_sizes_px,
+    }
+    if trained.config.method == CRITIC_METHOD:
+        contents = _critic(args, trained, clips, protocol)
+        title = f"Sync critic {path} on {args.split}"
+    else:
+        contents = _generator(args, trained, clips, protocol, path=path, track=track)
+        title = f"{trained.config.method} {path} on {args.split}"
+    contents["protocol"] |= parts.provenance() | {
+        "evaluated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started_s, 1),
+    }
+    return _write(args, contents, title=title)
+
+
+def _check(args: argparse.Namespace) -> None:
+    least = {
+        "clips": 1,
+        "batch": 1,
+        "reference_frame": 0,
+        "sync_stride": 1,
+        "linear_clips": 0,
+        "workers": 0,
+        "pictures": 0,
+    }
+    for name, low in least.items():
+        value = getattr(args, name)
+        if value is not None and value < low:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag}: got {value}, want at least {low}")
+
+
+def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) -> dict[str, Any]:
+    from talkjax.commands import evaluation_parts as parts
+    from talkjax.evals import critic_report, report
+
+    critic = parts.make_critic(trained)
+    with Progress(len(clips.ids), label="critic") as bar:
+        found = critic_report.evaluate_critic(
+            clips.ids, clips, critic, seed=args.seed, on_clip_done=bar.step
+        )
+    protocol |= report.measuring_protocol(
+        seed=args.seed, reference_frame=args.reference_frame, sync_stride=1
+    )
+    protocol["chance"] = critic_report.CHANCE
+    contents = report.metrics(found, protocol=protocol, seed=args.seed)
+    contents["offset_histogram"] = critic_report.offset_histogram(found, seed=args.seed)
+    return contents
+
+
+def _generator(
+    args: argparse.Namespace,
+    trained: Any,
+    clips: Any,
+    protocol: dict,
+    *,
+    path: pathlib.Path,
+    track: Callable,
+) -> dict[str, Any]:
+    from talkjax.commands import evaluation_parts as parts
+    from talkjax.evals import landmarks, report, runner
+    from talkjax.infer.predict import Predictor
+
+    predictor = Predictor(trained, batch_frames=args.batch)
+    judges = parts.find_judges(args.judge, path)
+    with landmarks.tracker(track, workers=args.workers) as tracker:
+        linear, linear_notes = parts.linear_lips(
+            args.data, tracker, limit=args.linear_clips, out=args.out, progress=Progress
+        )
+        tools = runner.Tools(
+            generate=predictor.clip,
+            tracker=tracker,
+            critics={judge.suffix: judge.critic for judge in judges},
+            linear=linear,
+            sync_stride=args.sync_stride,
+        )
+        with Progress(len(clips.ids), label="evaluate") as bar:
+            found = runner.evaluate_clips(
+                clips.ids,
+                clips,
+                tools,
+                seed=args.seed,
+                reference_frame=args.reference_frame,
+                on_clip_done=bar.step,
+            )
+    protocol |= report.measuring_protocol(
+        seed=args.seed, reference_frame=args.reference_frame, sync_stride=args.sync_stride
+    )
+    protocol |= parts.judges_protocol(judges) | {"linear": linear_notes}
+    parts.save_pictures(
+        args.out, found, clips, tools, count=args.pictures, reference_frame=args.reference_frame
+    )
+    return report.metrics(found, protocol=protocol, seed=args.seed)
+
+
+def _write(args: argparse.Namespace, contents: dict[str, Any], *, title: str) -> int:
+    from talkjax.evals import report
+
+    report.write_json(args.out / "metrics.json", contents)
+    table = report.markdown(contents, title=title)
+    report.write_text(args.out / "report.md", table)
+    print(json.dumps(_summary(contents), indent=2) if args.json else table)
+    print(f"wrote {args.out / 'metrics.json'}", file=sys.stderr)
+    measured = contents["protocol"]["clips_measured"]
+    failed = contents["failed"]
+    for clip, reason in failed.items():
+        print(f"talkjax evaluate: clip {clip} failed: {reason}", file=sys.stderr)
+    if not measured or (failed and not args.allow_failures):
+        return EXIT_CLIPS_FAILED
+    return 0
+
+
+def _summary(contents: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in contents.items() if name != "clips"}
+
+
+@dataclasses.dataclass
+class Progress:
+    """Clips done and time left on stderr: a bar in a terminal, else a line now and then."""
+
+    total: int
+    label: str
+
+    def __enter__(self) -> "Progress":
+        from tqdm import tqdm
+
+        self._done, self._started_s = 0, time.monotonic()
+        self._line_due_s = self._started_s + PLAIN_LINE_EVERY_S
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=self.total, desc=self.label, unit=" clips", leave=False)
+        return self
+
+    def step(self) -> None:
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+            return
+        now_s = time.monotonic()
+        if now_s >= self._line_due_s:
+            self._line_due_s = now_s + PLAIN_LINE_EVERY_S
+            left_s = (now_s - self._started_s) / self._done * (self.total - self._done)
+            line = f"{self.label}: {self._done} of {self.total} clips, {left_s:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

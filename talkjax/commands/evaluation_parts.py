@@ -1,0 +1,299 @@
+"""What `talkjax evaluate` puts together: clips, critics, the linear row, pictures, provenance.
+
+`talkjax.evals` knows arrays and functions only; here they are made from files.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import os
+import pathlib
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from talkjax.commands.evaluate import CRITIC_METHOD
+from talkjax.data.source import Source, open_source
+from talkjax.data.transforms import decode_frames
+from talkjax.errors import UserError
+from talkjax.evals import baselines, image_quality, landmarks, pictures, sync
+from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
+from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
+from talkjax.train.checkpoint import Trained, load_trained
+
+PACKAGES = ("talkjax", "jax", "flax", "numpy", "scipy", "opencv-python-headless", "dlib-bin")
+LINEAR_CACHE = "linear_baseline.npz"
+
+
+class Clips:
+    """Clips of a split by name, as the measures want them.
+
+    Attributes:
+      ids: the chosen clips, sorted; with a limit, evenly spaced over all.
+      record_sizes_px: the sizes that the split's crops have.
+    """
+
+    def __init__(self, source: Source, *, image_size: int, limit: int | None):
+        self._source = source
+        self._image_size = image_size
+        self._places = {clip.clip_id: i for i, clip in enumerate(source.clips)}
+        self.ids = evenly_spaced(sorted(self._places), limit)
+        self.record_sizes_px = sorted({clip.size_px for clip in source.clips})
+        if self.record_sizes_px[0] < image_size:
+            raise UserError(
+                f"{source.path}: crops are {self.record_sizes_px[0]} px, the model wants "
+                f"{image_size} px; prepare the data again with larger crops"
+            )
+
+    def __call__(self, clip_id: str) -> EvalClip:
+        """Reads a clip.
+
+        Raises:
+          UserError: if it is damaged.
+        """
+        record = self._source[self._places[clip_id]]
+        every = np.arange(record.num_frames)
+        size = min(record.size_px, image_quality.EVAL_SIZE_PX)
+        truth = decode_frames(record, every, size_px=size)
+        return EvalClip(
+            truth_u8=image_quality.resize_frames(truth, image_quality.EVAL_SIZE_PX),
+            model_u8=decode_frames(record, every, size_px=self._image_size),
+            mel=record.mel.astype(np.float32),
+            audio_i16=record.audio_i16,
+        )
+
+    def fingerprint(self) -> str:
+        """Changes with the chosen clips and their content."""
+        digest = hashlib.sha256()
+        for clip_id in self.ids:
+            clip = self._source.clips[self._places[clip_id]]
+            digest.update(f"{self._source.path if not clip.sha256 else ''}\0".encode())
+            digest.update(f"{clip.clip_id}\0{clip.frames}\0{clip.sha256}\n".encode())
+        return digest.hexdigest()
+
+
+def evenly_spaced(names: Sequence[str], limit: int | None) -> list[str]:
+    """At most `limit` of the names, evenly spaced over them."""
+    if limit is None or limit >= len(names):
+        return list(names)
+    chosen = np.linspace(0, len(names) - 1, limit).round().astype(int)
+    return [names[i] for i in chosen]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A critic, the suffix of its measures ("" only if it took no part), and who it is."""
+
+    critic: sync.Critic
+    suffix: str
+    identity: dict[str, Any]
+
+
+def find_judges(given: pathlib.Path | None, model: pathlib.Path) -> list[Judge]:
+    """The judge, or else the training critic under a name that says so; [] if there is neither.
+
+    A judge whose weights are those of a critic that the model was trained with is no judge.
+
+    Raises:
+      UserError: if the given judge is no sync critic.
+    """
+    training = {p.name: p for p in sorted((model / "experts").glob("*")) if p.is_dir()}
+    kept_judge = training.pop("judge", None)
+    critics = {name: load_trained(path) for name, path in training.items()}
+    critics = {name: c for name, c in critics.items() if c.config.method == CRITIC_METHOD}
+    chosen = given or kept_judge
+    if chosen is None:
+        return [
+            Judge(
+                make_critic(trained),
+                # Two training critics cannot share a name.
+                TRAINING_CRITIC_SUFFIX + (f"_{name}" if len(critics) > 1 else ""),
+                subject(trained, path=training[name]),
+            )
+            for name, trained in critics.items()
+        ]
+    trained = load_trained(chosen)
+    if trained.config.method != CRITIC_METHOD:
+        raise UserError(
+            f"{chosen}: holds a {trained.config.method}, want a {CRITIC_METHOD} as --judge"
+        )
+    own = fingerprint(trained)
+    is_training_critic = own in {fingerprint(c) for c in critics.values()}
+    suffix = TRAINING_CRITIC_SUFFIX if is_training_critic else ""
+    return [Judge(make_critic(trained), suffix, subject(trained, path=chosen))]
+
+
+def judges_protocol(judges: Sequence[Judge]) -> dict[str, Any]:
+    """Who judged: "none" where only a critic of the training could be found."""
+    apart = [judge.identity for judge in judges if not judge.suffix]
+    training = {judge.suffix[1:]: judge.identity for judge in judges if judge.suffix}
+    return {"judge": apart[0] if apart else "none"} | training
+
+
+def make_critic(trained: Trained) -> sync.Critic:
+    """A trained sync critic as two compiled functions."""
+    config = trained.config
+    method = importlib.import_module(f"talkjax.methods.{config.method}")
+    predict = method.build(**config.model).predict_fn
+    nets = jax.device_put((trained.params, trained.model_vars))
+
+    def compiled(output: str) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+        # The branch that is not asked for is not computed.
+        one = jax.jit(lambda p, v, batch: predict(p, v, batch, jax.random.key(0))[output])
+        return lambda batch: np.asarray(one(*nets, batch))
+
+    return sync.Critic(
+        embed_faces=compiled("face_embedding"),
+        embed_sound=compiled("audio_embedding"),
+        image_size=int(config.data.image_size),
+        clip_frames=int(config.data.clip_frames),
+        mel_frames=int(config.data.mel_frames),
+    )
+
+
+def linear_lips(
+    data: str,
+    tracker: landmarks.LandmarkTracker,
+    *,
+    limit: int,
+    out: pathlib.Path,
+    progress: Callable[..., Any],
+) -> tuple[baselines.LinearLips | None, dict[str, Any]]:
+    """The linear row's map, fitted on the train split or read from the report folder.
+
+    Returns:
+      The map and what the protocol says of it; None and the reason where it cannot be fitted.
+    """
+    try:
+        clips = Clips(open_source(data, "train"), image_size=8, limit=limit)
+    except UserError as error:
+        return None, {"left_out": str(error)}
+    if len(clips.ids) < baselines.CHOOSING_PART:
+        return None, {"left_out": f"{len(clips.ids)} training clips, want 5 or more"}
+    key = _linear_key(clips)
+    notes: dict[str, Any] = {"split": "train", "clips": len(clips.ids), "window_s": 0.2}
+    model = _read_linear(out / LINEAR_CACHE, key)
+    if model is None:
+        mels, lips = [], []
+        with progress(len(clips.ids), label="linear row") as bar:
+            for mel, found in _true_lips(clips, tracker):
+                mels.append(mel)
+                lips.append(found)
+                bar.step()
+        model = baselines.fit_linear_lips(mels, lips)
+        _write_linear(out / LINEAR_CACHE, key, model)
+    return model, notes | {"strength": model.strength}
+
+
+def _true_lips(clips: Clips, tracker: landmarks.LandmarkTracker):
+    """(mel, true lips) of each clip, a few landmark jobs ahead. A damaged clip ends the run:
+    the fit must not depend on which training clips happened to be readable."""
+    pending = []
+    for clip_id in clips.ids:
+        clip = clips(clip_id)
+        pending.append((clip.mel, tracker.submit(clip.truth_u8)))
+        if len(pending) > CLIPS_IN_FLIGHT:
+            mel, future = pending.pop(0)
+            yield mel, landmarks.lip_series(future.result())
+    for mel, future in pending:
+        yield mel, landmarks.lip_series(future.result())
+
+
+def _linear_key(clips: Clips) -> str:
+    settings = (
+        baselines.LINEAR_MEL_FRAMES,
+        baselines.LINEAR_SHIFT_FRAMES,
+        baselines.RIDGE_STRENGTHS,
+        baselines.CHOOSING_PART,
+        metadata.version("dlib-bin"),
+        metadata.version("talkjax"),
+    )
+    return f"{clips.fingerprint()} {settings}"
+
+
+def _read_linear(path: pathlib.Path, key: str) -> baselines.LinearLips | None:
+    """The cached map if it was fitted on the same clips with the same settings."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in saved.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: is no cached linear row ({error}); delete it") from error
+    if "key" not in arrays or str(arrays.pop("key")) != key:
+        return None
+    return baselines.LinearLips(**arrays | {"strength": float(arrays["strength"])})
+
+
+def _write_linear(path: pathlib.Path, key: str, model: baselines.LinearLips) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    np.savez(partial, key=np.array(key), **dataclasses.asdict(model))
+    os.replace(partial, path)
+
+
+def subject(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
+    """Which weights these are."""
+    return {
+        "method": str(trained.config.method),
+        "checkpoint": str(path),
+        "step": int(trained.step),
+        "image_size": int(trained.config.data.image_size),
+        "validation_scores": dict(trained.scores),
+        "weights_sha256": fingerprint(trained),
+    }
+
+
+def fingerprint(trained: Trained) -> str:
+    """Of the parameters: the same weights have the same one wherever they lie."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trained.params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and device."""
+    devices = jax.devices()
+    return {
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+    }
+
+
+def save_pictures(
+    out: pathlib.Path,
+    found: Evaluation,
+    clips: Clips,
+    tools: Tools,
+    *,
+    count: int,
+    reference_frame: int,
+) -> None:
+    """A contact sheet per shown clip, and lip-opening curves of all of them."""
+    shown = evenly_spaced(sorted(found.results), count)
+    for clip_id in shown:
+        clip = clips(clip_id)
+        reference = clip.model_u8[min(reference_frame, len(clip.model_u8) - 1)]
+        films = [clip.truth_u8, tools.generate(clip.model_u8, reference, clip.mel)]
+        if clip_id in found.voices:
+            voice = clips(found.voices[clip_id])
+            both = min(len(clip.model_u8), len(voice.model_u8))
+            films.append(tools.generate(clip.model_u8[:both], reference, voice.mel))
+            films.append(voice.truth_u8)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id)
+        pictures.save_picture(out / "pictures" / f"{name}.png", pictures.contact_sheet(films))
+    rows = ("generated", "swapped_voice_vs_voice", "swapped_voice_vs_face", "linear")
+    curves = {
+        clip_id: {row: pairs["opening"] for row, pairs in found.results[clip_id].pairs.items()}
+        for clip_id in shown
+    }
+    if curves:
+        drawn = pictures.opening_curves(curves, rows=rows)
+        pictures.save_picture(out / "pictures" / "lip_opening.png", drawn)

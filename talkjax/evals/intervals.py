@@ -1,0 +1,111 @@
+"""Bootstrap intervals over clips.
+
+Frames of one clip are far from independent, so clips are what is drawn. Every interval is the
+2.5 to 97.5 percentile range of the statistic over seeded redraws of the clips. The same seed
+gives the same redraws, so differences between two rows of the same clips are paired.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from talkjax.arrays import Float, Int
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A statistic of all clips and its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float]:
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
+
+# One clip's (predicted, true) series; both (t,).
+SeriesPair = tuple[np.ndarray, np.ndarray]
+
+
+def resample_counts(num_clips: int, *, seed: int) -> Int[np.ndarray, "r b"]:
+    """How often each clip is drawn in each of RESAMPLES redraws of num_clips clips."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(num_clips, np.full(num_clips, 1.0 / num_clips), size=RESAMPLES)
+
+
+def mean_interval(values: Float[np.ndarray, " b"], *, seed: int) -> Interval:
+    """The mean over clips of per-clip values.
+
+    Raises:
+      ValueError: without any clip.
+    """
+    if len(values) == 0:
+        raise ValueError("interval: got no clips, want at least one")
+    redrawn = resample_counts(len(values), seed=seed) @ values / len(values)
+    return _percentiles(float(values.mean()), redrawn)
+
+
+def paired_mean_difference(
+    first: Float[np.ndarray, " b"], second: Float[np.ndarray, " b"], *, seed: int
+) -> Interval:
+    """The mean of first - second over the same clips."""
+    return mean_interval(first - second, seed=seed)
+
+
+def correlation_interval(pairs: Sequence[SeriesPair], *, seed: int) -> Interval:
+    """Pearson correlation of all clips' frames put end to end; clips are redrawn whole.
+
+    A constant prediction has correlation 0: it follows nothing.
+    """
+    moments = _moments(pairs)
+    counts = resample_counts(len(pairs), seed=seed)
+    value = _pooled_correlation(moments.sum(axis=0, keepdims=True))
+    return _percentiles(float(value[0]), _pooled_correlation(counts @ moments))
+
+
+def paired_correlation_difference(
+    first: Sequence[SeriesPair], second: Sequence[SeriesPair], *, seed: int
+) -> Interval:
+    """Pooled correlation of `first` minus that of `second`, the same clips drawn for both."""
+    if len(first) != len(second):
+        raise ValueError(f"paired difference: got {len(first)} and {len(second)} clips")
+    one, two = _moments(first), _moments(second)
+    counts = resample_counts(len(first), seed=seed)
+    value = _pooled_correlation(one.sum(axis=0, keepdims=True))
+    value = value - _pooled_correlation(two.sum(axis=0, keepdims=True))
+    redrawn = _pooled_correlation(counts @ one) - _pooled_correlation(counts @ two)
+    return _percentiles(float(value[0]), redrawn)
+
+
+def _moments(pairs: Sequence[SeriesPair]) -> np.ndarray:
+    """(b, 6): n, sums of x, y, xx, yy, xy of each clip, about the grand means."""
+    if len(pairs) == 0:
+        raise ValueError("interval: got no clips, want at least one")
+    # About the grand means, so that the sums of squares do not cancel.
+    mean_x = np.concatenate([x for x, _ in pairs]).mean()
+    mean_y = np.concatenate([y for _, y in pairs]).mean()
+    rows = []
+    for x, y in pairs:
+        x, y = np.asarray(x, np.float64) - mean_x, np.asarray(y, np.float64) - mean_y
+        rows.append([len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y])
+    return np.array(rows)
+
+
+def _pooled_correlation(moments: np.ndarray) -> np.ndarray:
+    n, x, y, xx, yy, xy = moments.T
+    var_x, var_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
+    covariance = xy / n - x * y / n**2
+    scale = np.sqrt(np.maximum(var_x, 0.0) * np.maximum(var_y, 0.0))
+    # Rounding leaves a constant series a variance of about 1e-32.
+    return np.where(scale > 1e-15, covariance / np.where(scale > 1e-15, scale, 1.0), 0.0)
+
+
+def _percentiles(value: float, redrawn: np.ndarray) -> Interval:
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(redrawn, [tail, 100 - tail])
+    return Interval(mean=value, low=float(low), high=float(high))

@@ -1,0 +1,228 @@
+"""From per-clip values to metrics.json and a Markdown table.
+
+metrics.json: {"rows": {row: {key: {"mean", "low", "high"}}}, "differences": the same of paired
+differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}}.
+A measure without a meaning for a row is absent, never 0. Correlations of `rows` are those of
+all clips' frames put end to end; `*_correlation_per_clip` is the mean of the clips' own.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from talkjax.evals import baselines, image_quality, intervals, landmarks, motion, sync
+from talkjax.evals.runner import ClipResult, Evaluation
+
+ROWS = (
+    "generated",
+    "ground_truth",
+    "shuffled_audio",
+    "still_mouth",
+    "linear",
+    "base_rate",
+    "swapped_voice_vs_voice",
+    "swapped_voice_vs_face",
+    "ground_truth_shuffled",
+)
+POOLED = {"opening_correlation": "opening", "width_correlation": "width"}
+# (first, second): what is asked of a model is asked as a paired difference.
+DIFFERENCES = (
+    ("generated", "still_mouth"),
+    ("generated", "shuffled_audio"),
+    ("generated", "linear"),
+    ("generated", "ground_truth"),
+    ("swapped_voice_vs_voice", "linear"),
+    ("swapped_voice_vs_face", "base_rate"),
+    ("ground_truth", "ground_truth_shuffled"),
+)
+TABLES = (
+    ("Pictures", ("psnr", "ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_centred")),
+    (
+        "Lips",
+        (
+            "opening_correlation",
+            "width_correlation",
+            "opening_error",
+            "width_error",
+            "lag_ms",
+            "silence_opening",
+            "jitter",
+            "jitter_pixels",
+        ),
+    ),
+    ("Sync", ("sync_distance", "sync_confidence", "sync_offset", "sync_distance_unshifted")),
+)
+DIGITS = {"psnr": 2, "psnr_mouth": 2, "lag_ms": 0, "sync_offset": 2}
+
+
+def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The contents of metrics.json."""
+    results = dict(sorted(evaluation.results.items()))
+    rows = {row: _row(row, results, seed=seed) for row in ROWS}
+    rows = {row: found for row, found in rows.items() if found}
+    counts = {row: sum(row in r.values for r in results.values()) for row in rows}
+    differences = {
+        f"{first} - {second}": _difference(first, second, results, seed=seed)
+        for first, second in DIFFERENCES
+    }
+    return {
+        "rows": rows,
+        "differences": {name: found for name, found in differences.items() if found},
+        "clips": {clip: _in_order(result.values) for clip, result in results.items()},
+        "failed": dict(sorted(evaluation.failed.items())),
+        "protocol": dict(protocol)
+        | {
+            "clips_measured": len(results),
+            "clips_failed": len(evaluation.failed),
+            "clips_per_row": counts,
+            "voice_of": dict(sorted(evaluation.voices.items())),
+        },
+    }
+
+
+def _in_order(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {row: dict(values[row]) for row in ROWS if row in values}
+
+
+def _row(row: str, results: Mapping[str, ClipResult], *, seed: int) -> dict[str, dict[str, float]]:
+    clips = [r for r in results.values() if row in r.values]
+    found = {}
+    for key in sorted({key for r in clips for key in r.values[row]}):
+        values = np.array([r.values[row][key] for r in clips if key in r.values[row]])
+        interval = intervals.mean_interval(values, seed=seed)
+        if key in POOLED:
+            found[f"{key}_per_clip"] = interval.as_json()
+            pairs = [r.pairs[row][POOLED[key]] for r in clips]
+            interval = intervals.correlation_interval(pairs, seed=seed)
+        found[key] = interval.as_json()
+    return found
+
+
+def _difference(
+    first: str, second: str, results: Mapping[str, ClipResult], *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Paired differences over the clips that have both values."""
+    clips = [r for r in results.values() if first in r.values and second in r.values]
+    keys = {key for r in clips for key in r.values[first].keys() & r.values[second].keys()}
+    found = {}
+    for key in sorted(keys):
+        both = [r for r in clips if key in r.values[first] and key in r.values[second]]
+        if key in POOLED:
+            one, two = ([r.pairs[row][POOLED[key]] for r in both] for row in (first, second))
+            interval = intervals.paired_correlation_difference(one, two, seed=seed)
+        else:
+            one, two = (np.array([r.values[row][key] for r in both]) for row in (first, second))
+            interval = intervals.paired_mean_difference(one, two, seed=seed)
+        found[key] = interval.as_json()
+    return found
+
+
+def measuring_protocol(*, seed: int, reference_frame: int, sync_stride: int) -> dict[str, Any]:
+    """How the numbers were made, for the protocol part: everything these modules decide."""
+    return {
+        "crop": {
+            "geometry": "eyes 1/3 of the side apart, eye line at 0.28 of the side",
+            "evaluation_size_px": image_quality.EVAL_SIZE_PX,
+            "mouth_rows_px": list(image_quality.MOUTH_ROWS_PX),
+            "mouth_columns_px": list(image_quality.MOUTH_COLUMNS_PX),
+            "resizing": "area when shrinking, bicubic when growing; uint8 RGB",
+        },
+        "reference": {
+            "frame": reference_frame,
+            "judged_frames": "all but the reference (images, landmarks, lips)",
+        },
+        "psnr": f"per frame, mean over frames then clips, capped at {image_quality.PSNR_CAP_DB} dB",
+        "ssim": "Gaussian window 11, sigma 1.5, K1 0.01, K2 0.03, RGB, whole windows only",
+        "landmarks": {
+            "model": "dlib 68 points on a fixed rectangle of the crop",
+            "licence": landmarks.LICENCE_NOTE,
+            "lmd": "mouth points 48-67, mean distance, px at the evaluation size",
+        },
+        "lips": {
+            "opening": "inner lip 62-66 over the distance between the eye centres",
+            "width": "mouth corners 48-54 over the distance between the eye centres",
+            "correlation": "Pearson over all clips' frames end to end; *_per_clip: mean over clips",
+            "lag": f"best of +-{landmarks.MAX_LAG_FRAMES} frames by opening; positive: late",
+        },
+        "silence": {
+            "quiet_below_loud_db": motion.QUIET_BELOW_LOUD_DB,
+            "quiet_floor_dbfs": motion.QUIET_FLOOR_DBFS,
+            "min_pause_frames": motion.MIN_PAUSE_FRAMES,
+            "pause_margin_frames": motion.PAUSE_MARGIN_FRAMES,
+            "scale": "0 and 1 are the 5th and 95th percentile of the face's true opening",
+        },
+        "jitter": "mean |second difference| of mouth landmarks (pixels) over the truth's",
+        "sync": {
+            "shifts_frames": sync.MAX_SHIFT_FRAMES,
+            "window_stride_frames": sync_stride,
+            "offset_sign": "positive: picture late",
+            "comparable": "no: a critic of our own, not the public SyncNet's LSE",
+        },
+        "rows": " ".join(baselines.__doc__.split()),
+        "intervals": f"{intervals.LEVEL:.0%} percentile bootstrap over clips, "
+        f"{intervals.RESAMPLES} redraws",
+        "seed": seed,
+    }
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: pathlib.Path, contents: Mapping[str, Any]) -> None:
+    """Writes JSON that any parser reads: no NaN, no infinity (ValueError)."""
+    write_text(path, json.dumps(contents, indent=2, allow_nan=False) + "\n")
+
+
+def markdown(contents: Mapping[str, Any], *, title: str) -> str:
+    """The rows of metrics.json as tables, with intervals in brackets."""
+    parts = [f"# {title}", ""]
+    rows = contents["rows"]
+    for heading, base_keys in TABLES:
+        # A training critic's measures carry a suffix and stand beside the judge's.
+        keys = [
+            key
+            for base in base_keys
+            for key in sorted({k for r in rows.values() for k in r if _is_of(k, base)})
+        ]
+        chosen = [row for row in rows if any(key in rows[row] for key in keys)]
+        if keys and chosen:
+            parts += [f"## {heading}", "", *_table(rows, chosen, keys), ""]
+    failed = contents["failed"]
+    measured = contents["protocol"]["clips_measured"]
+    parts.append(f"{measured} clips measured, {len(failed)} failed.")
+    parts += [f"* failed: {clip}: {reason}" for clip, reason in failed.items()]
+    return "\n".join(parts) + "\n"
+
+
+def _is_of(key: str, base: str) -> bool:
+    return key in (base, base + TRAINING_CRITIC_SUFFIX)
+
+
+TRAINING_CRITIC_SUFFIX = "_training_critic"
+
+
+def _table(
+    rows: Mapping[str, Mapping[str, Mapping[str, float]]],
+    chosen: Sequence[str],
+    keys: Sequence[str],
+) -> list[str]:
+    lines = ["| row | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    for row in chosen:
+        cells = [_cell(key, rows[row][key]) if key in rows[row] else "-" for key in keys]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(key: str, interval: Mapping[str, float]) -> str:
+    digits = DIGITS.get(key, 3)
+    mean, low, high = (f"{interval[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
