@@ -96,7 +96,8 @@ def track(
 
     With several faces, one is chosen by `settings.choose` and followed; the track never moves to
     a face that does not overlap the last known box, so a face that leaves and comes back
-    elsewhere stays missing, as does whoever follows after a cut.
+    elsewhere stays missing. A cut to another face in the same place goes unnoticed: split the
+    frames at cuts first (media/shots.py).
 
     Args:
       frames: in order; consumed once, one at a time. All of one size.
@@ -190,10 +191,8 @@ class _Tracker:
                     candidate.confirm(self.detector)
         if self._wants_search(index, check):
             self._search(index, rgb)
-        if self.first_face is not None and not self.chosen:
-            self.chosen = index - self.first_face >= self.settings.choose_frames - 1
-            if self.chosen:
-                self._choose()
+        if not self.chosen and self._choice_is_due(index):
+            self._choose_or_wait()
 
     def finish(self) -> Track:
         for candidate in self.candidates:
@@ -222,7 +221,7 @@ class _Tracker:
         lost = [candidate for candidate in self.candidates if candidate.lost]
         # Just lost, or at the very start: every frame, to keep the gap short; then at times.
         last_seen = max((max(c.landmarks) for c in lost), default=-1)
-        recent = index - last_seen <= self.settings.max_gap_frames
+        recent = index - last_seen <= self.settings.max_gap_frames + 1
         return (bool(lost) or not self.candidates) and (check or recent)
 
     def _search(self, index: int, rgb: np.ndarray) -> None:
@@ -237,8 +236,23 @@ class _Tracker:
                 candidate.anchor(index, face)
         if not self.chosen:
             self.candidates += [_Candidate(index, face) for face in faces]
-            if self.first_face is None and self.candidates:
+            if self.first_face is None and not all(c.lost for c in self.candidates):
                 self.first_face = index
+
+    def _choice_is_due(self, index: int) -> bool:
+        if self.first_face is None:
+            return False
+        return index - self.first_face >= self.settings.choose_frames - 1
+
+    def _choose_or_wait(self) -> None:
+        """Chooses, unless there was only a glimpse: then another face gets its chance."""
+        best = max(self.candidates, key=self._preference)
+        glimpse = best.lost and len(best.landmarks) < self.settings.choose_frames / 2
+        if glimpse:
+            self.first_face = None
+        else:
+            self.chosen = True
+            self._choose()
 
     def _choose(self) -> None:
         if self.candidates:

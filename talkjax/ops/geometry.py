@@ -51,7 +51,7 @@ def crops_from_eyes(
 
 
 def smooth_crops(
-    landmarks_xy_px: Float[np.ndarray, "t 5 2"], size_px: int, sigma_frames: float
+    landmarks_xy_px: Float[np.ndarray, "t 5 2"], size_px: int, sigma_frames: float | int
 ) -> Float[np.ndarray, "t 2 3"]:
     """Crop-to-source transforms of a clip, smoothed over time without lag.
 
@@ -78,7 +78,9 @@ def smooth_crops(
     return crops.astype(np.float32)
 
 
-def smooth(series: Float[np.ndarray, "t d"], *, sigma_frames: float) -> Float[np.ndarray, "t d"]:
+def smooth(
+    series: Float[np.ndarray, "t d"], *, sigma_frames: float | int
+) -> Float[np.ndarray, "t d"]:
     """Gaussian-weighted local straight lines: zero phase, and exact on constant velocity.
 
     Away from the ends this is the plain Gaussian mean. At the ends a mean would be pulled
@@ -161,20 +163,21 @@ def rescale_crops(
 def lip_opening(landmarks68_xy: Float[np.ndarray, "*t 68 2"]) -> Float[np.ndarray, "*t"]:
     """Distance of the inner lips (points 62, 66) over the distance of the eye centres."""
     gap = landmarks68_xy[..., INNER_LIP_TOP_68, :] - landmarks68_xy[..., INNER_LIP_BOTTOM_68, :]
-    return np.linalg.norm(gap, axis=-1) / eye_distance68(landmarks68_xy)
+    return np.asarray(np.linalg.norm(gap, axis=-1) / eye_distance68(landmarks68_xy))
 
 
 def mouth_width(landmarks68_xy: Float[np.ndarray, "*t 68 2"]) -> Float[np.ndarray, "*t"]:
     """Distance of the mouth corners (points 48, 54) over the distance of the eye centres."""
     span = landmarks68_xy[..., MOUTH_CORNER_A_68, :] - landmarks68_xy[..., MOUTH_CORNER_B_68, :]
-    return np.linalg.norm(span, axis=-1) / eye_distance68(landmarks68_xy)
+    return np.asarray(np.linalg.norm(span, axis=-1) / eye_distance68(landmarks68_xy))
 
 
 def eye_distance68(landmarks68_xy: Float[np.ndarray, "*t 68 2"]) -> Float[np.ndarray, "*t"]:
     """Distance between the means of points 36-41 and 42-47."""
     eye_a = landmarks68_xy[..., EYE_A_68, :].mean(axis=-2)
     eye_b = landmarks68_xy[..., EYE_B_68, :].mean(axis=-2)
-    return np.linalg.norm(eye_a - eye_b, axis=-1)
+    # asarray: numpy makes a scalar of the answer for a single face.
+    return np.asarray(np.linalg.norm(eye_a - eye_b, axis=-1))
 
 
 def _pose(eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
