@@ -5,8 +5,6 @@ import os
 
 import av
 import av.container
-import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 
 from talkjax.errors import UserError
 from talkjax.media.container import (
@@ -17,9 +15,7 @@ from talkjax.media.container import (
     promised_duration_s,
     video_stream,
 )
-
-# Display matrices (a, b, c, d) of 0, 90, 180 and 270 degrees counter-clockwise.
-_QUARTER_TURNS = ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
+from talkjax.media.display import display_matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,27 +45,6 @@ class MediaInfo:
     audio_rate_hz: int
     audio_channels: int
     start_s: float
-
-
-def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """The nearest quarter-turn or flip of a frame's display matrix, as (a, b, c, d).
-
-    A stored pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
-
-    Source: libavutil/display.h (FFmpeg), the layout of AV_FRAME_DATA_DISPLAYMATRIX.
-    """
-    try:
-        found = [d for d in frame.side_data if d.type == SideDataType.DISPLAYMATRIX]
-    except ValueError:
-        # PyAV 18 cannot list side data of a kind that it has no name for (10-bit phone video
-        # carries some). The rotation is still known; only a mirror image is not.
-        return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
-    if not found:
-        return _QUARTER_TURNS[0]
-    a, b, _, c, d = np.frombuffer(bytes(found[0]), dtype="<i4")[:5].tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
-    return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:

@@ -1,14 +1,16 @@
 """Video files as a stream of RGB frames at a constant rate, by timestamps."""
 
 import dataclasses
+import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
 
 from talkjax.arrays import UInt8
+from talkjax.data.schema import FPS
 from talkjax.errors import UserError
 from talkjax.media.container import (
     Decoder,
@@ -19,10 +21,13 @@ from talkjax.media.container import (
     promised_duration_s,
     video_stream,
 )
-from talkjax.media.probe import MediaInfo, describe, display_matrix
+from talkjax.media.display import ToRgb
+from talkjax.media.probe import MediaInfo, describe
 
 # A place without frames longer than this is worth a note; shorter ones are plain VFR.
 LONG_GAP_S = 1.0
+# How far before a wanted frame decoding starts, in turn, until a key frame lies before it.
+SEEK_BACK_S = (0.5, 2.0, 8.0, 32.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +54,9 @@ class FrameReader:
     loses frames, a slower one repeats them, a gap holds the frame before it, and nothing
     drifts. The number of output frames is the duration times `fps`, rounded half up.
 
-    Use it as a context manager and iterate it once. Decoding errors do not end it as long as
-    frames are left; `notes` says what was wrong (complete after the last frame).
+    Use it as a context manager; every iteration starts at the first frame. Decoding errors do
+    not end it as long as frames are left; `notes` says what was wrong, and is complete when
+    the last frame was read for the first time.
 
     Attributes:
       info: the file's `MediaInfo`.
@@ -60,7 +66,7 @@ class FrameReader:
       UserError: on opening, if the file is no video; on reading, if no frame can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fps: int = 25):
+    def __init__(self, path: str | os.PathLike[str], *, fps: int = FPS):
         self.notes: list[str] = []
         self._path, self._fps = path, fps
         with open_media(path) as container:
@@ -69,19 +75,24 @@ class FrameReader:
                 raise UserError(f"{path}: no video stream in the file, want a video")
             if is_still_picture(container):
                 raise UserError(f"{path}: is a picture, want a video")
-            promised_s = promised_duration_s(container, stream)
+            self._interval_s = frame_interval_s(stream)
+            promised_s = promised_duration_s(container, stream) or 0.0
             self.info: MediaInfo = describe(container, path)
-        self._container = open_media(path)
+        # Rounded down: many headers measure the duration from the first to the last stamp.
+        self._promised_frames = math.floor(promised_s * self.info.average_fps + 0.01)
+        self._to_rgb = ToRgb()
+        self._timeline = _Timeline(self._interval_s)
+        self._is_read = self._can_seek = False
+        self._container = None
+        self._open()
+
+    def _open(self) -> None:
+        self.close()
+        self._container = open_media(self._path)
         self._stream = video_stream(self._container)
         # One thread: the same frames on every run past damage, and small buffers.
         self._stream.codec_context.thread_count = 1
-        self._interval_s = frame_interval_s(self._stream)
-        self._promised_frames = 0
-        if promised_s is not None and self.info.average_fps > 0:
-            # Rounded down: many headers measure the duration from first to last stamp.
-            self._promised_frames = math.floor(promised_s * self.info.average_fps + 0.01)
-        self._decoder = Decoder(self._container, self._stream)
-        self._to_rgb = _ToRgb()
+        self._is_fresh = True
 
     def __enter__(self) -> "FrameReader":
         return self
@@ -91,12 +102,58 @@ class FrameReader:
 
     def close(self) -> None:
         """Closes the file; the reader gives no more frames."""
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        timeline = _Timeline(self._interval_s)
+        decoder = self._from_the_start()
+        yield from self._at_constant_rate(timeline.place(decoder), first=0)
+        if not self._is_read:
+            self._is_read, self._timeline = True, timeline
+            self._can_seek = timeline.is_plain and decoder.failures == 0
+            self._take_notes(decoder.failures)
+
+    def window(self, first: int, stop: int) -> Iterator[Frame]:
+        """Output frames `first` to `stop` - 1, after the video was read to its end once.
+
+        Decoding starts at the key frame before them, or at the first frame of a file whose
+        timestamps cannot be trusted; the frames are those of a plain iteration.
+        """
+        if not self._is_read:
+            raise ValueError(f"{self._path}: read it to its end once before asking for windows")
+        frames = self._at_constant_rate(self._placed_from(first), first=first)
+        yield from itertools.islice(frames, stop - first)
+
+    def _from_the_start(self) -> Decoder:
+        if not self._is_fresh:
+            self._open()
+        self._is_fresh = False
+        return Decoder(self._container, self._stream)
+
+    def _placed_from(self, first: int) -> Iterator[tuple[float, av.VideoFrame]]:
+        time_s = first / self._fps
+        for back_s in SEEK_BACK_S if self._can_seek else ():
+            if time_s <= back_s:
+                break
+            stamp_s = self._timeline.origin_s + time_s - back_s
+            self._container.seek(int(stamp_s / self._stream.time_base), stream=self._stream)
+            self._is_fresh = False
+            decoder = Decoder(self._container, self._stream)
+            # Frames before the first key frame lack what they were predicted from.
+            whole = itertools.dropwhile(lambda frame: not frame.key_frame, decoder)
+            placed = self._timeline.follow(whole)
+            head = next(placed, None)
+            if head is not None and head[0] <= time_s:
+                return itertools.chain([head], placed)
+        return _Timeline(self._interval_s).place(self._from_the_start())
+
+    def _at_constant_rate(
+        self, placed: Iterable[tuple[float, av.VideoFrame]], *, first: int
+    ) -> Iterator[Frame]:
         half_s = 0.5 * min(self._interval_s, 1 / self._fps)
-        held, index, end_s = None, 0, 0.0
-        for time_s, frame in self._source_frames():
+        held, index, end_s = None, first, 0.0
+        for time_s, frame in placed:
             while held is not None and time_s >= index / self._fps + half_s:
                 yield self._frame(index, held)
                 index += 1
@@ -113,79 +170,74 @@ class FrameReader:
     def _shown_s(self, frame: av.VideoFrame) -> float:
         duration_s = float((frame.duration or 0) * (frame.time_base or 0))
         # Some files give the last frame no duration, or a nonsensical one.
-        return duration_s if 0 < duration_s <= 10 * self._interval_s else self._interval_s
+        in_range = self._interval_s / 2 < duration_s <= 10 * self._interval_s
+        return duration_s if in_range else self._interval_s
 
-    def _source_frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decoded frames with times from 0, strictly rising."""
-        count, damaged, long_gaps, steps_back = 0, 0, [], 0
-        origin_s = last_s = 0.0
-        for frame in self._decoder:
-            stamp_s = frame_time_s(frame)
-            if count == 0:
-                origin_s = 0.0 if stamp_s is None else stamp_s
-                time_s = 0.0
-            else:
-                time_s = last_s + self._interval_s if stamp_s is None else stamp_s - origin_s
-                if time_s <= last_s:
-                    # Joined recordings start their clock again: go on from where we are.
-                    steps_back += 1
-                    origin_s += time_s - (last_s + self._interval_s)
-                    time_s = last_s + self._interval_s
-                if time_s - last_s > max(LONG_GAP_S, 2 * self._interval_s):
-                    long_gaps.append((last_s, time_s))
-            count, last_s = count + 1, time_s
-            damaged += bool(frame.is_corrupt)
-            yield time_s, frame
-        self._take_notes(count, damaged, long_gaps, steps_back)
-
-    def _take_notes(
-        self, count: int, damaged: int, long_gaps: list[tuple[float, float]], steps_back: int
-    ) -> None:
-        missing = self._promised_frames - count
-        if self._decoder.failures or damaged or missing > 0:
-            promised = max(self._promised_frames, count)
+    def _take_notes(self, failures: int) -> None:
+        count, damaged = self._timeline.count, self._timeline.damaged
+        if failures or damaged or count < self._promised_frames:
             self.notes.append(
-                f"{self._path}: decoding errors: {count} of {promised} frames could be read "
+                f"{self._path}: decoding errors: {count} of "
+                f"{max(self._promised_frames, count)} frames could be read "
                 f"({damaged} of them damaged)"
             )
-        for start_s, stop_s in long_gaps:
+        for start_s, stop_s in self._timeline.long_gaps:
             self.notes.append(
                 f"{self._path}: no frames from {start_s:.2f} s to {stop_s:.2f} s; "
                 "the frame before is held"
             )
-        if steps_back:
-            self.notes.append(f"{self._path}: the timestamps step back {steps_back} times")
+        if self._timeline.steps_back:
+            self.notes.append(
+                f"{self._path}: the timestamps step back {self._timeline.steps_back} times"
+            )
         if self._to_rgb.resized:
             self.notes.append(
                 f"{self._path}: the picture changes size; all frames are scaled to the first"
             )
 
 
-class _ToRgb:
-    """Converts decoded frames to upright RGB arrays of one size."""
+class _Timeline:
+    """Gives decoded frames strictly rising times from 0, and keeps count."""
 
-    def __init__(self):
-        self.resized = False
-        self._stored_wh: tuple[int, int] | None = None
-        self._matrix = (1, 0, 0, 1)
+    def __init__(self, interval_s: float):
+        self._interval_s = interval_s
+        self.origin_s = 0.0
+        self.count = self.damaged = self.unstamped = self.steps_back = 0
+        self.long_gaps: list[tuple[float, float]] = []
 
-    def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-        if self._stored_wh is None:
-            self._stored_wh = (frame.width, frame.height)
-            self._matrix = display_matrix(frame)
-        width, height = self._stored_wh
-        self.resized |= (frame.width, frame.height) != self._stored_wh
-        rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
-        return _turn(rgb, self._matrix)
+    @property
+    def is_plain(self) -> bool:
+        """Whether every time is its timestamp less `origin_s`, so that one can seek by it."""
+        return self.unstamped == 0 and self.steps_back == 0 and self.damaged == 0
 
+    def place(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
+        """All frames of a video, from the first."""
+        last_s = 0.0
+        for frame in frames:
+            stamp_s = frame_time_s(frame)
+            self.unstamped += stamp_s is None
+            if self.count == 0:
+                self.origin_s, time_s = stamp_s or 0.0, 0.0
+            else:
+                time_s = self._next_s(stamp_s, last_s)
+            self.count += 1
+            self.damaged += bool(frame.is_corrupt)
+            last_s = time_s
+            yield time_s, frame
 
-def _turn(
-    rgb: UInt8[np.ndarray, "h w 3"], matrix: tuple[int, int, int, int]
-) -> UInt8[np.ndarray, "r q 3"]:
-    a, b, c, d = matrix
-    if matrix == (1, 0, 0, 1):
-        return rgb
-    if a == 0:
-        rgb = rgb.transpose(1, 0, 2)
-        a, d = c, b
-    return np.ascontiguousarray(rgb[::d, ::a])
+    def _next_s(self, stamp_s: float | None, last_s: float) -> float:
+        expected_s = last_s + self._interval_s
+        time_s = expected_s if stamp_s is None else stamp_s - self.origin_s
+        if time_s <= last_s:
+            # Joined recordings start their clock again: go on from where we are.
+            self.steps_back += 1
+            self.origin_s += time_s - expected_s
+            return expected_s
+        if time_s - last_s > max(LONG_GAP_S, 2 * self._interval_s):
+            self.long_gaps.append((last_s, time_s))
+        return time_s
+
+    def follow(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Frames from anywhere in a video whose timeline `is_plain`."""
+        for frame in frames:
+            yield frame_time_s(frame) - self.origin_s, frame
