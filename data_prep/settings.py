@@ -29,14 +29,14 @@ class Settings:
     """
 
     size_px: int = 128
-    min_seconds: float = 1.0
+    min_seconds: float = 0.5
     min_face_px: float = 48.0
     several_faces: str = "largest"
     on_defect: str = "trim"
     min_kept_fraction: float = 0.5
     max_gap_frames: int = 5
     smooth_sigma_frames: float = 2.5
-    detect_every_frames: int = 10
+    detect_every_frames: int = 5
     jpeg_quality: int = 95
 
     def __post_init__(self) -> None:
