@@ -15,6 +15,7 @@ Keys of the config block `data` that are read here and by the samplers:
 | `audio_shift_frames`       | talking: frame f hears the window at f + this                    |
 | `reference`                | talking: "any" or "elsewhere"                                    |
 | `reference_min_gap_frames` | talking: least distance of the reference, for "elsewhere"        |
+| `pose_gap_frames`          | talking: least distance of the frames whose visible rows are shown |
 | `windows_per_clip`         | sync: windows from one clip                                      |
 | `read_threads`             | threads that read and decode; 0 does it in the caller            |
 | `read_ahead_mb`            | bound of the examples kept ready, MiB for each process           |

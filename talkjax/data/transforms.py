@@ -67,9 +67,13 @@ class Talking:
         "elsewhere", at least `reference_min_gap_frames` from it. In a clip too short for the
         gap, "elsewhere" takes the farthest start there is.
       reference_min_gap_frames: see `reference`.
+      pose_gap_frames: 0 shows the generator the visible rows of the target itself, as the paper
+        does. More shows those of another moment of the clip at least so far away: head, eyes and
+        cheeks move with speech, and a net that sees the target's own reads the lips off them
+        instead of listening.
 
     Source: the SyncTalkFace data set (papers give t = 5, r = 2); reference frame r0 + i is
-    paired with target s + i.
+    paired with target s + i. `pose_gap_frames` is ours.
     """
 
     image_size: int
@@ -80,6 +84,7 @@ class Talking:
     flip: bool
     reference: str
     reference_min_gap_frames: int
+    pose_gap_frames: int
 
     def __post_init__(self):
         if self.reference not in REFERENCES:
@@ -98,34 +103,36 @@ class Talking:
         return {
             "frames_u8": _images(t + 2 * self.lip_radius_frames, side=side),
             "reference_u8": _images(t, side=side),
+            "pose_u8": _images(t, side=side),
             "mel_windows": ArraySpec((t, *mel_shape), np.dtype(np.float32)),
             "mel_chunk": ArraySpec(mel_shape, np.dtype(np.float32)),
         }
 
-    def starts(self, frames: int, rng: np.random.Generator) -> tuple[int, int]:
-        """(target start s, reference start r0) in a clip of so many frames."""
+    def starts(self, frames: int, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Starts of target, reference and pose in a clip of so many frames."""
         radius = self.lip_radius_frames
         target = int(rng.integers(radius, frames - self.clip_frames - radius + 1))
         distance = np.abs(np.arange(frames - self.clip_frames + 1) - target)
-        if self.reference == "any":
-            allowed = distance > 0
-        else:
-            gap = max(1, self.reference_min_gap_frames)
-            allowed = distance >= min(gap, int(distance.max()))
-        return target, int(rng.choice(np.flatnonzero(allowed)))
+        gap = self.reference_min_gap_frames if self.reference == "elsewhere" else 0
+        reference = _start_at_distance(distance, max(1, gap), rng)
+        if self.pose_gap_frames == 0:
+            return target, reference, target
+        return target, reference, _start_at_distance(distance, self.pose_gap_frames, rng)
 
     def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example:
         t, radius = self.clip_frames, self.lip_radius_frames
-        target, reference = self.starts(record.num_frames, rng)
+        target, reference, pose = self.starts(record.num_frames, rng)
         mirrored = self.flip and rng.random() < 0.5
         context = np.arange(target - radius, target + t + radius)
-        wanted = np.concatenate([context, np.arange(reference, reference + t)])
+        window = np.arange(t)
+        wanted = np.concatenate([context, reference + window, pose + window])
         pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
-        frames = np.arange(target, target + t) + self.audio_shift_frames
+        frames, reference_frames, pose_frames = np.split(pictures, [len(context), -t])
         return {
-            "frames_u8": pictures[: len(context)],
-            "reference_u8": pictures[len(context) :],
-            "mel_windows": _mel(record, frames, self.mel_frames),
+            "frames_u8": frames,
+            "reference_u8": reference_frames,
+            "pose_u8": pose_frames,
+            "mel_windows": _mel(record, target + window + self.audio_shift_frames, self.mel_frames),
             "mel_chunk": _mel(record, np.array([target]), self.mel_frames)[0],
         }
 
@@ -193,6 +200,7 @@ def make_sampler(data: Settings) -> Sampler:
         "mel_frames": 1,
         "windows_per_clip": 1,
         "reference_min_gap_frames": 0,
+        "pose_gap_frames": 0,
     }
     for name, least in lowest.items():
         if name in settings and settings[name] < least:
@@ -225,32 +233,43 @@ def decode_frames(
             "prepare the data again with larger crops or train on smaller pictures"
         )
     pictures = np.empty((len(indices), size_px, size_px, 3), np.uint8)
+    # the decoder scales by eighths; where one gives the size it writes to its place at once
+    direct = any(-(-record.size_px * eighths // 8) == size_px for eighths in range(1, 9))
     first_place: dict[int, int] = {}
     for place, frame in enumerate(indices.tolist()):
         if frame in first_place:
             pictures[place] = pictures[first_place[frame]]
             continue
         first_place[frame] = place
-        pictures[place] = _decode(record, frame, size_px)
+        picture = _decode(record, frame, size_px=size_px, out=pictures[place] if direct else None)
+        if not direct:
+            cv2.resize(
+                picture, (size_px, size_px), dst=pictures[place], interpolation=cv2.INTER_AREA
+            )
     return pictures
 
 
-def _decode(record: schema.Record, frame: int, size_px: int) -> np.ndarray:
+def _decode(
+    record: schema.Record, frame: int, *, size_px: int, out: np.ndarray | None
+) -> np.ndarray:
+    """A frame at the smallest scale that is no smaller than `size_px`, into `out` if given."""
     try:
         picture = simplejpeg.decode_jpeg(
-            record.frames_jpeg[frame], min_height=size_px, min_width=size_px
+            record.frames_jpeg[frame], min_height=size_px, min_width=size_px, buffer=out
         )
     except ValueError as error:
         raise UserError(
-            f"{record.clip_id}: frame {frame} is no readable JPEG ({error}); prepare the data again"
+            f"{record.clip_id}: frame {frame} is no readable {record.size_px} px JPEG ({error}); "
+            "prepare the data again"
         ) from error
-    if picture.shape[0] != picture.shape[1] or picture.shape[0] < size_px:
+    square = picture.shape[0] == picture.shape[1]
+    if not square or (
+        picture.shape[0] != size_px if out is not None else picture.shape[0] < size_px
+    ):
         raise UserError(
             f"{record.clip_id}: frame {frame} decodes to {picture.shape[1]}x{picture.shape[0]} px, "
             f"want {record.size_px} px square; prepare the data again"
         )
-    if picture.shape[0] > size_px:
-        return cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
     return picture
 
 

@@ -38,6 +38,7 @@ def data_config(eight_clips):
             "flip": True,
             "reference": "any",
             "reference_min_gap_frames": 0,
+            "pose_gap_frames": 0,
             "read_threads": 2,
             "read_ahead_mb": 4.0,
         }

@@ -88,12 +88,12 @@ def test_the_shortest_clip_has_one_place_and_a_shorter_one_is_not_asked(telltale
 
 def test_a_reference_from_elsewhere_keeps_its_distance_where_the_clip_allows():
     sampler = dataclasses.replace(TALKING, reference="elsewhere", reference_min_gap_frames=10)
-    gaps = [abs(np.subtract(*sampler.starts(40, _rng(seed)))) for seed in range(300)]
+    gaps = [abs(np.subtract(*sampler.starts(40, _rng(seed))[:2])) for seed in range(300)]
     assert min(gaps) == 10
     assert max(gaps) > 20
     # 14 frames: starts 0..9, targets 2..7, so the farthest start is 5 to 7 away
     for seed in range(50):
-        target, reference = sampler.starts(14, _rng(seed))
+        target, reference, _ = sampler.starts(14, _rng(seed))
         assert abs(reference - target) == max(target, 9 - target)
 
 
@@ -179,8 +179,23 @@ def test_a_damaged_picture_is_an_error_that_names_clip_and_frame(telltale, jpeg)
     frames = list(record.frames_jpeg)
     frames[1] = frames[1][:-40] if jpeg == "cut" else jpeg
     record = dataclasses.replace(record, frames_jpeg=tuple(frames))
-    with pytest.raises(UserError, match="telltale: frame 1 is no readable JPEG"):
+    with pytest.raises(UserError, match="telltale: frame 1 is no readable 16 px JPEG"):
         decode_frames(record, np.arange(3), size_px=16)
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (8, 16), (8, 8), (24, 24), (40, 16)])
+@pytest.mark.parametrize("size_px", [16, 15, 8])
+def test_a_picture_of_another_size_is_an_error_unless_it_only_was_larger(telltale, shape, size_px):
+    jpeg = simplejpeg.encode_jpeg(np.full((*shape, 3), 9, np.uint8))
+    record = dataclasses.replace(telltale(1), frames_jpeg=(jpeg,))
+    if size_px == 8 and shape in [(8, 8), (24, 24)]:
+        assert decode_frames(record, np.array([0]), size_px=size_px).shape == (1, 8, 8, 3)
+        return
+    if size_px == 15 and shape == (24, 24):
+        assert decode_frames(record, np.array([0]), size_px=size_px).shape == (1, 15, 15, 3)
+        return
+    with pytest.raises(UserError, match="telltale: frame 0"):
+        decode_frames(record, np.array([0]), size_px=size_px)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Pictures: uint8 and float, halves, masks of rows. Images are NHWC, channels last."""
+
+import jax.numpy as jnp
+from jaxtyping import Float, UInt8
+
+from talkjax.arrays import Array
+
+CHANNEL_ORDERS = ("rgb", "bgr")
+
+
+def to_float(images_u8: UInt8[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """uint8 to float32 in [-1, 1]."""
+    return images_u8.astype(jnp.float32) / 127.5 - 1.0
+
+
+def to_u8(images: Float[Array, "*n h w c"]) -> UInt8[Array, "*n h w c"]:
+    """[-1, 1] to uint8, rounded; values outside are clipped."""
+    return jnp.clip(jnp.round((images + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def to_order(images: Float[Array, "*n h w 3"], order: str) -> Float[Array, "*n h w 3"]:
+    """RGB to the order a net was made for, and back: the swap is its own inverse."""
+    if order not in CHANNEL_ORDERS:
+        raise ValueError(f"channel_order: got {order!r}, want one of {CHANNEL_ORDERS}")
+    return images[..., ::-1] if order == "bgr" else images
+
+
+def rows_from(fraction: float, height: int) -> int:
+    """First row of the part of a picture below `fraction` of its height."""
+    return round(fraction * height)
+
+
+def hidden_rows(fraction: float, height: int) -> Float[Array, "h 1 1"]:
+    """1 on the rows from `fraction` of the height down, 0 above."""
+    rows = jnp.arange(height) >= rows_from(fraction, height)
+    return rows.astype(jnp.float32)[:, None, None]
+
+
+def lower_half(images: Float[Array, "*n h w c"]) -> Float[Array, "*n hh w c"]:
+    """Rows h/2 .. h-1."""
+    return images[..., images.shape[-3] // 2 :, :, :]
+
+
+def hide_upper_half(images: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """Rows 0 .. h/2-1 set to 0."""
+    height = images.shape[-3]
+    mask = hidden_rows(0.5, height).reshape((1,) * (images.ndim - 3) + (height, 1, 1))
+    return images * mask
