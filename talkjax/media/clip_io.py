@@ -46,7 +46,7 @@ def read_clip_audio(path: str | os.PathLike[str], num_frames: int) -> ClipAudio:
     kept = num_frames
     if covered < num_frames - 1:
         kept = math.floor(covered)
-        notes.append(_cut_note(path, "video", kept=kept, was=num_frames))
+        notes.append(_cut_note(path, "video", kept=kept, was=float(num_frames)))
     elif covered > num_frames + QUIET_EXCESS_FRAMES:
         notes.append(_cut_note(path, "audio", kept=num_frames, was=covered))
     samples = audio.samples[: kept * SAMPLES_PER_FRAME]

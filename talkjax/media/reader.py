@@ -108,7 +108,16 @@ class FrameReader:
     def __iter__(self) -> Iterator[Frame]:
         timeline = _Timeline(self._interval_s)
         decoder = self._from_the_start()
-        yield from self._at_constant_rate(timeline.place(decoder), first=0)
+        try:
+            yield from self._at_constant_rate(timeline.place(decoder), first=0)
+        except GeneratorExit:
+            # Closed before the end: what was wrong so far is said all the same.
+            if not self._is_read and (decoder.failures or timeline.damaged):
+                self.notes.append(
+                    f"{self._path}: decoding errors in the first {timeline.count} frames "
+                    f"({timeline.damaged} of them damaged)"
+                )
+            raise
         if not self._is_read:
             self._is_read, self._timeline = True, timeline
             self._can_seek = timeline.is_plain and decoder.failures == 0
@@ -137,8 +146,12 @@ class FrameReader:
             if time_s <= back_s:
                 break
             stamp_s = self._timeline.origin_s + time_s - back_s
-            self._container.seek(int(stamp_s / self._stream.time_base), stream=self._stream)
             self._is_fresh = False
+            try:
+                self._container.seek(int(stamp_s / self._stream.time_base), stream=self._stream)
+            except (av.FFmpegError, OSError):
+                # Not every file can be searched; reading from the start always works.
+                break
             decoder = Decoder(self._container, self._stream)
             # Frames before the first key frame lack what they were predicted from.
             whole = itertools.dropwhile(lambda frame: not frame.key_frame, decoder)
