@@ -166,7 +166,14 @@ class DlibDetector:
 
     def _read(self, rgb: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Landmarks in the frame (float32) read through a patch, and the grey patch."""
-        patch = cv2.cvtColor(align.warp(rgb, matrix, size_px=PATCH_PX), cv2.COLOR_RGB2GRAY)
+        # Grey before the warp, and only what is needed: a third of the cost in large frames.
+        margin_px = 2 * geometry.transform_scale(matrix) + 2
+        top, bottom, left, right = align.bounds_in_source(
+            matrix, size_px=PATCH_PX, source_hw=rgb.shape[:2], margin_px=margin_px
+        )
+        grey = cv2.cvtColor(rgb[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
+        to_grey = matrix - np.array([[0, 0, left], [0, 0, top]])
+        patch = align.warp(grey, to_grey, size_px=PATCH_PX)
         low = (PATCH_PX - PATCH_BOX_PX) // 2
         box = dlib.rectangle(low, low, low + PATCH_BOX_PX - 1, low + PATCH_BOX_PX - 1)
         points = self._predictor(patch, box).parts()
