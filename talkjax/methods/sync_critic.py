@@ -24,6 +24,9 @@ from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.sync_critic import SyncCritic
 from talkjax.ops import image, losses
 
+# What a coin gets, and how far above it a critic must be before it is believed.
+CHANCE, CHANCE_MARGIN = 0.5, 0.05
+
 
 def build(
     *,
@@ -116,6 +119,19 @@ def build(
         averaged=("sync",),
         scores_fn=scores_fn,
     )
+
+
+def warning(values: Mapping[str, float]) -> str | None:
+    """Says so while the critic does no better than a coin, or None."""
+    accuracies = [value for name, value in values.items() if name.endswith("/accuracy")]
+    if accuracies and accuracies[0] < CHANCE + CHANCE_MARGIN:
+        return (
+            f"the critic is at chance: it ranks {accuracies[0]:.1%} of same-clip pairs rightly "
+            "(0.5 is a coin; a cross entropy of 0.693 = ln 2 says the same). Common in the first "
+            "steps. If it stays: sound and picture out of step (talkjax doctor), a learning rate "
+            "too high, or too few clips"
+        )
+    return None
 
 
 def _rows(x):

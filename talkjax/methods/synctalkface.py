@@ -29,6 +29,8 @@ from talkjax.nets.sync_critic import SyncCritic
 from talkjax.ops import image, losses
 
 LIP_BATCH_STATISTICS = ("batch", "running")
+# Below this share of the truth's motion a mouth counts as still.
+STILL_MOUTH = 0.25
 
 
 def build(
@@ -204,7 +206,8 @@ def build(
         return LossOut(terms, {"gen": updated}, scalars)
 
     def predict_fn(params: Nets, model_vars: Nets, batch: Batch, key: Key) -> Mapping[str, Array]:
-        """Re-lips frames: {"generated": b t h w 3 in [-1, 1], RGB, "key_address": b t q}.
+        """Re-lips frames: {"generated": b t h w 3 in [-1, 1], RGB, "key_address": b t q,
+        "input": what the net was shown, b t h w 3}.
 
         `frames_u8` are the frames to re-lip (their hidden rows are not looked at). A
         `key_address` in the batch replaces the one the sound recalls. `key` is not used.
@@ -225,6 +228,7 @@ def build(
         return {
             "generated": image.to_order(pictures, channel_order),
             "key_address": address.reshape(b, t, -1),
+            "input": image.to_order(_frames(face[..., :3], b), channel_order),
         }
 
     def scores_fn(
@@ -261,9 +265,36 @@ def build(
     )
 
 
+def init_experts(key: Key, batch: Batch, **model: Any) -> Nets:
+    """The frozen expert `sync` with random weights: for smoke runs that say so, nothing else."""
+    critic = SyncCritic(**model["sync"])
+    t, height, width = (*batch["pose_u8"].shape[1:4],)
+    clips = jnp.zeros((2, t, height // 2, width, 3))
+    variables = critic.init(key, clips, jnp.zeros((2, *batch["mel_chunk"].shape[1:])), train=False)
+    stats = {"batch_stats": variables["batch_stats"]}
+    return {"sync": {"params": variables["params"], "vars": stats}}
+
+
+def warning(values: Mapping[str, float]) -> str | None:
+    """What a report or a validation of this method gives reason to say, or None."""
+    moves = [value for name, value in values.items() if name.endswith("/mouth_motion")]
+    truth = [value for name, value in values.items() if name.endswith("/mouth_motion_truth")]
+    if moves and moves[0] < STILL_MOUTH * truth[0]:
+        return (
+            f"the mouth hardly moves: {moves[0] / truth[0]:.0%} of the truth's change from frame "
+            "to frame (common in the first steps; later a sign that the sound is ignored)"
+        )
+    return None
+
+
 def _rows(x):
     """b t ... -> b*t ..., batch-major."""
     return x.reshape(-1, *x.shape[2:])
+
+
+def _frames(x, b: int):
+    """b*t ... -> b t ...; the inverse of `_rows`."""
+    return x.reshape(b, -1, *x.shape[1:])
 
 
 def _twice(x):
