@@ -78,7 +78,7 @@ def dense(
     )
 
 
-def batch_norm(*, train: bool, dtype: DTypeLike, name: str) -> nn.BatchNorm:
+def batch_norm(*, train: bool, dtype: DTypeLike, name: str | None) -> nn.BatchNorm:
     """Batch normalisation, PyTorch's settings (its momentum 0.1 is 0.9 here).
 
     Under `jit` the statistics are those of the global batch. Differs: PyTorch's are those of
