@@ -153,6 +153,8 @@ class DlibDetector:
         size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         image = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=how)
+        # dlib misreads rows with padding (as decoders give them), differently on each call.
+        image = np.ascontiguousarray(image)
         boxes, scores, _ = self._hog.run(image, 0, self._detect_threshold)
         ratio = np.array([columns / size[0], rows / size[1]] * 2)
         faces = []
