@@ -253,8 +253,11 @@ def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[s
         named = job.method.scores_fn(params, model_vars, batch, key)
         return {name: score.astype("float32").mean() for name, score in named.items()}
 
+    data = make_data(config, split=config.validation.split, seed=0)
+    first = data.get_state()
+
     def validate(params: Nets, model_vars: Nets) -> dict[str, float]:
-        data = make_data(config, split=config.validation.split, seed=0)
+        data.set_state(first)
         found = []
         for index in range(config.validation.batches):
             batch = sharding.put_batch(next(data), placed)
@@ -289,8 +292,11 @@ def make_pictures(
         columns |= {"truth": truth}
         return {name: frames[:PICTURE_ROWS, t // 2] for name, frames in columns.items()}
 
+    data = make_data(config, split=config.validation.split, seed=0)
+    first = data.get_state()
+
     def draw(params: Nets, model_vars: Nets) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-        data = make_data(config, split=config.validation.split, seed=0)
+        data.set_state(first)
         batch = sharding.put_batch(next(data), placed)
         data.close()
         key = stream(root_key(0), 0, "pictures")

@@ -6,6 +6,7 @@ A second start with the same workdir goes on where the first one stopped.
 import logging
 import pathlib
 import sys
+import warnings
 from collections.abc import Sequence
 
 import jax
@@ -70,7 +71,10 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
         flags.DEFINE_bool(name, False, meaning, flag_values=values)
     dashed = {"--" + name.replace("_", "-"): "--" + name for name in SWITCHES}
     try:
-        rest = values([dashed.get(word, word) for word in argv])[1:]
+        with warnings.catch_warnings():
+            # ml_collections 1.1 loads config files by a deprecated call.
+            warnings.filterwarnings("ignore", message="the load_module", category=Warning)
+            rest = values([dashed.get(word, word) for word in argv])[1:]
         config = values["config"].value
         present = config is not None and bool(len(config))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -97,7 +101,7 @@ def _last_line(error: BaseException) -> str:
 def main(argv: Sequence[str]) -> int:
     """The command; returns the exit code (128 + signal when told to stop)."""
     values = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("talkjax").setLevel(logging.INFO)
     initialize_distributed(multihost=values.multihost)
     workdir = pathlib.Path(values.workdir)

@@ -12,7 +12,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -74,7 +74,7 @@ class Job:
     loss_weights: Mapping[str, Mapping[str, float]]
     ema_decay: float
     mesh: Mesh
-    sharding_rules: Sequence[tuple[str, Sequence[Any]]]
+    sharding_rules: sharding.Rules
     element_spec: Batch
     experts: Nets
     initial: Nets = dataclasses.field(default_factory=dict)
@@ -95,6 +95,7 @@ class Hooks:
     warn: Callable[[Mapping[str, float]], str | None] | None = None
 
 
+@runtime_checkable
 class DataIterator(Protocol):
     """An endless iterator of this process's part of each batch, whose state is JSON."""
 
@@ -150,7 +151,7 @@ def fit(
     whole = sharding.replicated(job.mesh)
     batch_sharding = sharding.batch_sharding(job.mesh)
     experts, root = jax.device_put((dict(job.experts), root_key(settings.seed)), whole)
-    step_fn = jit_step(job, shardings)
+    step_fn, compiled = jit_step(job, shardings), set()
     examples = jax.tree.leaves(job.element_spec)[0].shape[0]
 
     writer = MetricsWriter(workdir, resume_step=start)
@@ -193,7 +194,10 @@ def fit(
                 batch = next(data)
             batch = sharding.put_batch(batch, batch_sharding)
             phases = active_phases(job.method, step)
-            state, metrics = step_fn(state, batch, experts, root, active_phases=phases)
+            # The first call of each set of phases compiles, which is no step time.
+            with window.paused() if phases not in compiled else contextlib.nullcontext():
+                state, metrics = step_fn(state, batch, experts, root, active_phases=phases)
+                compiled.add(phases)
             window.add(step, metrics, examples=examples)
             progress.step()
 

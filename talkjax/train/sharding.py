@@ -21,6 +21,8 @@ from talkjax.arrays import Batch, Tree
 from talkjax.errors import UserError
 
 BATCH_AXES = ("data", "fsdp")
+# Ordered pairs of a regex and a spec, one entry per dimension: an axis, several, or None.
+Rules = Sequence[Sequence[Any]]
 
 
 def initialize_distributed(*, multihost: bool) -> None:
@@ -105,7 +107,7 @@ def leaf_path(path: Sequence[Any]) -> str:
     return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
 
 
-def sharding_table(tree: Tree, rules: Sequence[tuple[str, Sequence[Any]]], mesh: Mesh) -> list[Row]:
+def sharding_table(tree: Tree, rules: Rules, mesh: Mesh) -> list[Row]:
     """The placement of each leaf of an abstract or concrete tree, in the tree's order.
 
     Raises:
@@ -142,7 +144,7 @@ def _misfit(spec: PartitionSpec, shape: tuple[int, ...], mesh: Mesh) -> str:
     return ""
 
 
-def state_shardings(tree: Tree, rules: Sequence[tuple[str, Sequence[Any]]], mesh: Mesh) -> Tree:
+def state_shardings(tree: Tree, rules: Rules, mesh: Mesh) -> Tree:
     """`sharding_table` as a tree of NamedSharding."""
     rows = sharding_table(tree, rules, mesh)
     return jax.tree.unflatten(

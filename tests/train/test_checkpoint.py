@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import pytest
+import train_toys as toys
+
+from talkjax.errors import UserError
+from talkjax.train import checkpoint
+from talkjax.train.loop import Hooks, fit
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    fit(toys.gan_job(steps=4), toys.Batches(), workdir=folder, hooks=Hooks())
+    return folder
+
+
+def test_workdir_and_export_load_alike_with_averages(workdir, tmp_path):
+    state = fit(toys.gan_job(steps=4), toys.Batches(), workdir=workdir, hooks=Hooks())
+    checkpoint.export(workdir, tmp_path / "out")
+    first, second = checkpoint.load_trained(workdir), checkpoint.load_trained(tmp_path / "out")
+    for trained in (first, second):
+        assert trained.step == 4
+        assert trained.config.method == "gan"
+        averaged = state.ema["params"]["gen"]["kernel"]
+        np.testing.assert_array_equal(trained.params["gen"]["kernel"], averaged)
+        assert not np.array_equal(averaged, state.params["gen"]["kernel"])
+        np.testing.assert_array_equal(
+            trained.params["disc"]["kernel"], state.params["disc"]["kernel"]
+        )
+        np.testing.assert_array_equal(
+            trained.model_vars["gen"]["mean"], state.ema["vars"]["gen"]["mean"]
+        )
+        assert trained.model_vars["disc"] == {}
+        assert int(trained.model_vars["gen"]["count"]) == 4
+
+
+def test_export_holds_no_optimizer_state_and_leaves_nothing_else(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["about.json", "config.json", "params.npz"]
+    with np.load(tmp_path / "out" / "params.npz") as arrays:
+        assert sorted(arrays.files) == [
+            "params/disc/kernel",
+            "params/gen/kernel",
+            "vars/gen/count",
+            "vars/gen/mean",
+        ]
+
+
+def test_export_onto_something_is_refused(workdir, tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="exists already"):
+        checkpoint.export(workdir, tmp_path / "out")
+
+
+def test_export_of_an_export_is_the_same(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "a")
+    checkpoint.export(tmp_path / "a", tmp_path / "b")
+    for name in ("about.json", "config.json"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
+
+
+def test_loading_what_is_no_checkpoint_says_what_was_found(tmp_path):
+    with pytest.raises(UserError, match="found nothing"):
+        checkpoint.load_trained(tmp_path / "absent")
+    with pytest.raises(UserError, match="an empty folder"):
+        checkpoint.load_trained(tmp_path)
+    (tmp_path / "note").write_text("")
+    with pytest.raises(UserError, match="a folder without"):
+        checkpoint.load_trained(tmp_path)
+
+
+def test_another_format_is_refused(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "about.json").read_text())
+    (tmp_path / "out" / "about.json").write_text(json.dumps(about | {"format": 99}))
+    with pytest.raises(UserError, match="format 99"):
+        checkpoint.load_trained(tmp_path / "out")
+
+
+def test_a_step_that_was_not_saved_is_refused(workdir):
+    with pytest.raises(UserError, match=r"no checkpoint at step 3, there are \[4\]"):
+        checkpoint.load_trained(workdir, step=3)
+
+
+def test_an_expert_of_several_nets_is_refused(workdir):
+    with pytest.raises(UserError, match="must have one net"):
+        checkpoint.load_expert(workdir)
+
+
+@pytest.mark.parametrize("wrong", ["accuracy", "best:accuracy", "max:"])
+def test_best_metric_wants_a_direction(wrong):
+    with pytest.raises(UserError, match="best_metric"):
+        checkpoint.parse_best_metric(wrong)

@@ -1,0 +1,64 @@
+"""A sync critic small enough to train in a test; a config file like those in configs/."""
+
+from ml_collections import ConfigDict
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config; variant "no_experts_block" leaves a block out."""
+    config = ConfigDict()
+    config.method = "sync_critic"
+    config.run = ConfigDict(
+        dict(
+            seed=0,
+            steps=4,
+            log_every_steps=1,
+            validate_every_steps=2,
+            save_every_steps=2,
+            picture_every_steps=0,
+            keep_checkpoints=1,
+            best_metric="max:accuracy",
+            profile_steps=(),
+        )
+    )
+    config.data = ConfigDict(
+        dict(
+            path="fake://8x40?size=32",
+            split="train",
+            sampler="sync",
+            image_size=32,
+            batch_size=8,
+            clip_frames=5,
+            mel_frames=16,
+            windows_per_clip=2,
+            flip=False,
+            read_threads=1,
+            read_ahead_mb=8,
+        )
+    )
+    config.model = ConfigDict(
+        dict(
+            image_size=32,
+            channel_order="rgb",
+            min_gap_frames=5,
+            temperature=0.1,
+            dtype="float32",
+            sync=dict(
+                face_channels=[4, 4, 4, 4, 8],
+                face_repeats=(0, 0, 0, 0),
+                face_last_kernel=4,
+                audio_channels=(4, 4, 4, 4, 8),
+                audio_repeats=(0, 0, 0, 0),
+            ),
+        )
+    )
+    config.loss_weights = ConfigDict(dict(fit=dict(bce=1.0, contrast=0.1)))
+    config.optim = ConfigDict(dict(sync=dict(name="adam", learning_rate=1e-3, b1=0.9, b2=0.999)))
+    config.ema_decay = 0.9
+    config.mesh = ConfigDict(dict(axes=("data",), shape=(-1,)))
+    config.sharding_rules = [(".*", ())]
+    config.experts = ConfigDict()
+    config.init_from = ""
+    config.validation = ConfigDict(dict(split="val", batches=1))
+    if variant == "no_experts_block":
+        del config.experts
+    return config
