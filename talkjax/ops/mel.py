@@ -21,6 +21,7 @@ SMALLEST_MAGNITUDE = 1e-5
 REFERENCE_DB = 20.0
 FLOOR_DB = -100.0
 CLIP = 4.0
+BLOCK_FRAMES = 2048
 
 
 @functools.cache
@@ -70,8 +71,11 @@ def log_mel(audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, "s 80"]:
     emphasised = np.concatenate([samples[:1], samples[1:] - PRE_EMPHASIS * samples[:-1]])
     padded = np.pad(emphasised, half, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    magnitude = np.abs(np.fft.rfft(frames * _hann(), axis=-1))
-    mel = magnitude @ mel_basis().T.astype(np.float64)
+    mel = np.empty((len(frames), MEL_BINS))
+    for first in range(0, len(frames), BLOCK_FRAMES):  # bounds the memory of long audio
+        block = slice(first, first + BLOCK_FRAMES)
+        magnitude = np.abs(np.fft.rfft(frames[block] * _hann(), axis=-1))
+        mel[block] = magnitude @ mel_basis().T.astype(np.float64)
     level_db = 20 * np.log10(np.maximum(SMALLEST_MAGNITUDE, mel)) - REFERENCE_DB
     scaled = 2 * CLIP * (level_db - FLOOR_DB) / -FLOOR_DB - CLIP
     return np.clip(scaled, -CLIP, CLIP).astype(np.float32)

@@ -59,3 +59,11 @@ def test_windows_gather_and_repeat_the_edges():
     assert windows.shape == (3, 2, 4)
     np.testing.assert_array_equal(windows[:, 0], expected)
     np.testing.assert_array_equal(windows[:, 1], 100 * expected)
+
+
+def test_long_audio_done_in_blocks_equals_short_pieces():
+    audio = np.random.default_rng(0).standard_normal(3 * 2048 * 200 // 2).astype(np.float32) / 10
+    whole = mel_ops.log_mel(audio)
+    first = 2000  # a piece across the border of two blocks, away from its reflected ends
+    piece = mel_ops.log_mel(audio[first * 200 : (first + 100) * 200])
+    np.testing.assert_allclose(whole[first + 5 : first + 95], piece[5:95], rtol=0, atol=1e-6)
