@@ -25,6 +25,7 @@ from talkjax.evals import baselines, image_quality, landmarks, pictures, sync
 from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
 from talkjax.train.checkpoint import Trained, load_trained
+from talkjax.train.files import hashable
 
 PACKAGES = ("talkjax", "jax", "flax", "numpy", "scipy", "opencv-python-headless", "dlib-bin")
 LINEAR_CACHE = "linear_baseline.npz"
@@ -139,7 +140,7 @@ def make_critic(trained: Trained) -> sync.Critic:
     """A trained sync critic as two compiled functions."""
     config = trained.config
     method = importlib.import_module(f"talkjax.methods.{config.method}")
-    predict = method.build(**config.model).predict_fn
+    predict = method.build(**hashable(config.model)).predict_fn
     nets = jax.device_put((trained.params, trained.model_vars))
 
     def compiled(output: str) -> Callable[[dict[str, np.ndarray]], np.ndarray]:

@@ -1,7 +1,7 @@
 """How good a sync critic is, on true clips.
 
 Rows: `ground_truth` (true frames with their own sound) and `ground_truth_shuffled` (with
-another clip's). Chance: retrieval among 31 shifts 1/31, pair accuracy and above_shuffled 0.5.
+another clip's). Chance: retrieval among 31 shifts 1/31, the accuracies and above_shuffled 0.5.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ from talkjax.evals.runner import ClipResult, EvalClip, Evaluation
 CHANCE = {
     "retrieval_window": 1 / sync.NUM_SHIFTS,
     "retrieval_clip": 1 / sync.NUM_SHIFTS,
-    "pair_accuracy": 0.5,
+    "accuracy_at_half": 0.5,
+    "accuracy_ranked": 0.5,
     "above_shuffled": 0.5,
 }
 
@@ -55,17 +56,19 @@ def evaluate_critic(
 
 def _embed(clip: EvalClip, critic: sync.Critic) -> _Heard:
     starts = np.arange(critic.num_windows(len(clip.truth_u8)))
-    if len(starts) < 2:
-        raise ValueError(f"clip has {len(clip.truth_u8)} frames, which is one window, want more")
+    if len(starts) <= sync.FALSE_GAP_FRAMES:
+        raise ValueError(f"clip has {len(starts)} windows, want more than {sync.FALSE_GAP_FRAMES}")
     return _Heard(face=critic.faces(clip.truth_u8, starts), sound=critic.sound(clip.mel, starts))
 
 
 def _values(clip: _Heard, other: _Heard | None) -> dict[str, dict[str, float]]:
     starts = np.arange(len(clip.face))
     shifted = sync.shift_distances(clip.face, clip.sound, starts)
+    pairs = sync.pair_scores(clip.face, clip.sound)
     truth = _score(shifted) | {
         "retrieval_clip": float(sync.clip_retrieval(shifted)),
-        "pair_accuracy": sync.pair_accuracy(clip.face, clip.sound),
+        "accuracy_at_half": pairs.at_half,
+        "accuracy_ranked": pairs.ranked,
     }
     hits = sync.window_retrieval(shifted)
     if len(hits):  # a clip shorter than 31 windows has none with all shifts

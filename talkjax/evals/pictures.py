@@ -21,8 +21,12 @@ GAP_PX = 2
 MS_PER_FRAME = 40
 
 
-def contact_sheet(rows: Sequence[UInt8[np.ndarray, "t h w 3"]]) -> UInt8[np.ndarray, "y x 3"]:
-    """One line per film, SHEET_COLUMNS frames each, evenly spaced over the shortest film."""
+def contact_sheet(rows: Sequence[np.ndarray]) -> UInt8[np.ndarray, "y x 3"]:
+    """One line per film, SHEET_COLUMNS frames each, evenly spaced over the shortest film.
+
+    Args:
+      rows: films (t, size, size, 3) uint8, each of its own length and size.
+    """
     count = min(len(row) for row in rows)
     chosen = np.linspace(0, count - 1, min(SHEET_COLUMNS, count)).round().astype(int)
     lines = [_line(resize_frames(row[chosen], EVAL_SIZE_PX)) for row in rows]

@@ -96,7 +96,7 @@ def _row(row: str, results: Mapping[str, ClipResult], *, seed: int) -> dict[str,
         interval = intervals.mean_interval(values, seed=seed)
         if key in POOLED:
             found[f"{key}_per_clip"] = interval.as_json()
-            pairs = [r.pairs[row][POOLED[key]] for r in clips]
+            pairs = [r.pairs[row][POOLED[key]] for r in clips if key in r.values[row]]
             interval = intervals.correlation_interval(pairs, seed=seed)
         found[key] = interval.as_json()
     return found

@@ -17,6 +17,8 @@ from talkjax.ops.mel import MEL_BINS, mel_start, mel_windows
 
 MAX_SHIFT_FRAMES = 15
 NUM_SHIFTS = 2 * MAX_SHIFT_FRAMES + 1
+# Windows closer than their own length share frames: neither true nor false pairs.
+FALSE_GAP_FRAMES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,17 +170,33 @@ def clip_retrieval(shifted: Float[np.ndarray, "w 31"]) -> bool:
     return bool(np.all(means[shifts != 0] > means[shifts == 0][0]))
 
 
-def pair_accuracy(face: Float[np.ndarray, "w d"], sound: Float[np.ndarray, "w d"]) -> float:
-    """Balanced accuracy of "cosine above 0.5 means in sync".
+@dataclasses.dataclass(frozen=True)
+class PairScores:
+    """A critic's verdicts on true pairs and on false pairs of the same clip; chance is 0.5.
 
-    Positives are a window and its own audio, negatives a window and every other window's audio
-    of the same clip. Chance is 0.5.
+    at_half: balanced accuracy of "cosine above 0.5 means in sync".
+    ranked: share of false pairs whose cosine is below that of the same window's true pair.
+    """
+
+    at_half: float
+    ranked: float
+
+
+def pair_scores(face: Float[np.ndarray, "w d"], sound: Float[np.ndarray, "w d"]) -> PairScores:
+    """True pairs: a window and its own sound. False: sounds FALSE_GAP_FRAMES or more away.
+
+    Raises:
+      ValueError: if the clip is too short for a false pair.
     """
     cosines = face @ sound.T
-    own = np.eye(len(face), dtype=bool)
-    if len(face) < 2:
-        raise ValueError("pair accuracy: got one window, want two or more")
-    return float(0.5 * (np.mean(cosines[own] > 0.5) + np.mean(cosines[~own] <= 0.5)))
+    own = np.diagonal(cosines)
+    place = np.arange(len(face))
+    false = np.abs(place[:, None] - place[None, :]) >= FALSE_GAP_FRAMES
+    if not false.any():
+        raise ValueError(f"clip has {len(face)} windows, want more than {FALSE_GAP_FRAMES}")
+    at_half = 0.5 * (np.mean(own > 0.5) + np.mean(cosines[false] <= 0.5))
+    ranked = np.mean((own[:, None] > cosines)[false])
+    return PairScores(at_half=float(at_half), ranked=float(ranked))
 
 
 def mean_similarity(

@@ -1,0 +1,229 @@
+"""The command on toy data, with methods that are a few lines and landmarks read off drawings."""
+
+import argparse
+import json
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from talkjax import cli
+from talkjax.commands import evaluate, evaluation_parts
+from talkjax.errors import UserError
+from talkjax.methods.api import Method
+from talkjax.train.files import write_json
+
+SIZE = 64
+DATA = f"fake://6x36?size={SIZE}"
+
+
+def _copying(*, gain, hide_from):
+    def predict_fn(params, model_vars, batch, key):
+        frames = batch["frames_u8"].astype(jnp.float32) / 127.5 - 1.0
+        return {"generated": gain * frames + params["gen"]["offset"]}
+
+    return Method(init_fn=lambda key, batch: ({}, {}), phases=(), predict_fn=predict_fn)
+
+
+def _hearing(*, width):
+    """Embeds a window by the mean of its pictures and by its loudness: any unit vectors do."""
+
+    def predict_fn(params, model_vars, batch, key):
+        faces = (
+            jnp.mean(batch["frames_u8"].astype(jnp.float32), axis=(3, 4, 5)) + params["sync"]["b"]
+        )
+        sounds = batch["mel_chunk"][..., :5].mean(axis=2) + params["sync"]["b"]
+        return {
+            "face_embedding": faces / jnp.linalg.norm(faces, axis=-1, keepdims=True),
+            "audio_embedding": sounds / jnp.linalg.norm(sounds, axis=-1, keepdims=True),
+        }
+
+    return Method(init_fn=lambda key, batch: ({}, {}), phases=(), predict_fn=predict_fn)
+
+
+@pytest.fixture(autouse=True)
+def methods(monkeypatch):
+    for name, build in (("copying", _copying), ("sync_critic", _hearing)):
+        module = types.ModuleType(f"talkjax.methods.{name}")
+        module.build = build
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def _export(folder, method, *, weight=0.0):
+    """An exported checkpoint by hand."""
+    net, leaf, model = {
+        "copying": ("gen", "offset", {"gain": 1.0, "hide_from": 0.5}),
+        "sync_critic": ("sync", "b", {"width": 5}),
+    }[method]
+    data = {"image_size": SIZE, "mel_frames": 16, "audio_shift_frames": -2, "clip_frames": 5}
+    folder.mkdir(parents=True)
+    np.savez(folder / "params.npz", **{f"params/{net}/{leaf}": np.float32(weight)})
+    write_json(folder / "config.json", {"method": method, "model": model, "data": data})
+    about = {"format": 1, "step": 7, "scores": {}, "empty": [f"vars/{net}"]}
+    write_json(folder / "about.json", about)
+    return folder
+
+
+def _dark_mouth(frames_u8):
+    """Landmarks of the cartoon: the height and width of the dark cavity around the mouth line."""
+    points = np.zeros((len(frames_u8), 68, 2))
+    points[:, 36:42], points[:, 42:48] = (43.0, 36.0), (85.0, 36.0)
+    points[:, 48:68] = (64.0, 87.0)
+    dark = frames_u8.astype(int).sum(axis=3) < 150
+    half_height = dark[:, 64:112, 62:66].sum(axis=(1, 2)) / 8
+    half_width = dark[:, 85:89, 32:96].sum(axis=(1, 2)) / 8
+    points[:, 62, 1] -= half_height
+    points[:, 66, 1] += half_height
+    points[:, 48, 0] -= half_width
+    points[:, 54, 0] += half_width
+    return points
+
+
+def _run(tmp_path, *flags, track=_dark_mouth):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    arguments = ["--data", DATA, "--out", str(tmp_path / "report"), "--workers", "0"]
+    code = evaluate.evaluate(parser.parse_args([*arguments, *map(str, flags)]), track=track)
+    return code, json.loads((tmp_path / "report" / "metrics.json").read_text())
+
+
+def test_report_folder_of_a_generator(tmp_path, capsys):
+    model = _export(tmp_path / "model", "copying")
+    code, found = _run(tmp_path, "--checkpoint", model, "--linear-clips", 5, "--pictures", 2)
+    assert code == 0
+    assert set(found) == {"rows", "differences", "clips", "failed", "protocol"}
+    assert {"generated", "ground_truth", "shuffled_audio", "still_mouth"} <= set(found["rows"])
+    assert len(found["clips"]) == 6 and found["failed"] == {}
+    # a copy of what the model is given is the ground truth at the model's size
+    generated, truth = found["rows"]["generated"], found["rows"]["ground_truth"]
+    assert generated["psnr"]["mean"] == pytest.approx(truth["psnr"]["mean"], abs=0.01)
+    assert generated["lmd"]["mean"] < found["rows"]["still_mouth"]["lmd"]["mean"]
+    # the toy's sound says its lips, and a linear map hears some of it
+    assert found["rows"]["linear"]["opening_correlation"]["mean"] > 0.3
+    protocol = found["protocol"]
+    assert (protocol["step"], protocol["seed"], protocol["judge"]) == (7, 0, "none")
+    assert protocol["linear"]["clips"] == 5
+    assert "research" in protocol["landmarks"]["licence"]
+    assert protocol["versions"]["jax"] and protocol["crop"]["evaluation_size_px"] == 128
+    assert not any(key.startswith("sync") for row in found["rows"].values() for key in row)
+    pictures = sorted(p.name for p in (tmp_path / "report" / "pictures").iterdir())
+    assert pictures == ["lip_opening.png", "toy_test-00000.png", "toy_test-00005.png"]
+    assert "| generated |" in (tmp_path / "report" / "report.md").read_text()
+    assert "| generated |" in capsys.readouterr().out
+
+
+def test_two_runs_write_the_same_numbers_and_the_linear_row_is_not_fitted_again(tmp_path):
+    model = _export(tmp_path / "model", "copying")
+    flags = ("--checkpoint", model, "--linear-clips", 5, "--clips", 3, "--pictures", 0)
+    tracked = []
+
+    def track(frames_u8):
+        tracked.append(len(frames_u8))
+        return _dark_mouth(frames_u8)
+
+    _, first = _run(tmp_path, *flags, track=track)
+    calls = len(tracked)
+    _, second = _run(tmp_path, *flags, track=track)
+    assert first["rows"] == second["rows"] and first["clips"] == second["clips"]
+    assert len(tracked) - calls == calls - 5
+    assert list(first["clips"]) == ["toy/test-00000", "toy/test-00002", "toy/test-00005"]
+
+
+def test_a_judge_that_is_the_training_critic_is_called_so(tmp_path):
+    workdir = _export(tmp_path / "model", "copying")
+    _export(workdir / "experts" / "sync", "sync_critic", weight=0.5)
+    same = _export(tmp_path / "same", "sync_critic", weight=0.5)
+    apart = _export(tmp_path / "apart", "sync_critic", weight=0.25)
+
+    def judged(*flags):
+        return {judge.suffix for judge in evaluation_parts.find_judges(*flags)}
+
+    assert judged(None, workdir) == {"_training_critic"}
+    assert judged(same, workdir) == {"_training_critic"}
+    assert judged(apart, workdir) == {""}
+    _export(workdir / "experts" / "judge", "sync_critic", weight=0.75)
+    assert judged(None, workdir) == {""}
+    assert judged(None, apart) == set()
+    with pytest.raises(UserError, match="holds a copying, want a sync_critic"):
+        judged(tmp_path / "model", workdir)
+
+
+def test_sync_keys_say_who_judged(tmp_path):
+    workdir = _export(tmp_path / "model", "copying")
+    _export(workdir / "experts" / "sync", "sync_critic", weight=0.5)
+    flags = ("--workdir", workdir, "--clips", 2, "--linear-clips", 0, "--pictures", 0)
+    _, found = _run(tmp_path, *flags)
+    row = found["rows"]["generated"]
+    assert "sync_distance_training_critic" in row and "sync_distance" not in row
+    assert found["protocol"]["judge"] == "none"
+    assert found["protocol"]["training_critic"]["step"] == 7
+    assert "training_critic" in (tmp_path / "report" / "report.md").read_text()
+    judge = _export(tmp_path / "judge", "sync_critic", weight=0.25)
+    _, found = _run(tmp_path, *flags, "--judge", judge)
+    row = found["rows"]["generated"]
+    assert "sync_distance" in row and "sync_distance_training_critic" not in row
+    assert found["protocol"]["judge"]["checkpoint"] == str(judge)
+
+
+def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
+    critic = _export(tmp_path / "critic", "sync_critic")
+    code, found = _run(tmp_path, "--checkpoint", critic)
+    assert code == 0
+    assert set(found["rows"]) == {"ground_truth", "ground_truth_shuffled"}
+    wanted = {"retrieval_window", "retrieval_clip", "accuracy_at_half", "above_shuffled"}
+    assert wanted <= found["rows"]["ground_truth"].keys()
+    assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
+
+
+def test_a_failed_clip_makes_exit_code_3_unless_allowed(tmp_path, capsys):
+    model = _export(tmp_path / "model", "copying")
+
+    def track(frames_u8):
+        points = _dark_mouth(frames_u8)
+        return np.full_like(points, np.nan) if frames_u8[0, 0, 0, 0] == first_pixel else points
+
+    source = evaluation_parts.open_source(DATA, "test")
+    clips = evaluation_parts.Clips(source, image_size=SIZE, limit=None)
+    first_pixel = clips("toy/test-00000").truth_u8[0, 0, 0, 0]
+    flags = ("--checkpoint", model, "--linear-clips", 0, "--pictures", 0)
+    code, found = _run(tmp_path, *flags, track=track)
+    assert code == 3
+    assert 0 < len(found["failed"]) < 6
+    assert "failed: landmarks of" in capsys.readouterr().err
+    code, _ = _run(tmp_path, *flags, "--allow-failures", track=track)
+    assert code == 0
+    code, found = _run(
+        tmp_path, *flags, "--allow-failures", track=lambda f: np.full((len(f), 68, 2), np.nan)
+    )
+    assert code == 3 and found["rows"] == {}
+
+
+def test_json_prints_the_rows(tmp_path, capsys):
+    model = _export(tmp_path / "model", "copying")
+    _run(tmp_path, "--checkpoint", model, "--linear-clips", 0, "--clips", 1, "--json")
+    printed = json.loads(capsys.readouterr().out)
+    assert "generated" in printed["rows"] and "clips" not in printed
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--clips", "0"], "--clips: got 0, want at least 1"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_arguments_are_one_line(tmp_path, capsys, flags, message):
+    model = _export(tmp_path / "model", "copying")
+    arguments = ["evaluate", "--checkpoint", str(model), "--data", DATA, *flags]
+    assert cli.main([*arguments, "--out", str(tmp_path / "report")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_crops_smaller_than_the_model_are_refused(tmp_path):
+    source = evaluation_parts.open_source("fake://2x20?size=32", "test")
+    with pytest.raises(UserError, match="crops are 32 px, the model wants 64"):
+        evaluation_parts.Clips(source, image_size=64, limit=None)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from talkjax.evals import intervals
+
+
+def test_interval_of_a_mean_is_that_of_the_normal_law():
+    rng = np.random.default_rng(0)
+    values = rng.normal(3.0, 2.0, size=400)
+    found = intervals.mean_interval(values, seed=1)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - half, abs=0.03)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_interval_covers_the_true_mean_about_95_times_in_100():
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(200):
+        found = intervals.mean_interval(rng.normal(0.0, 1.0, size=50), seed=3)
+        hits += found.low <= 0.0 <= found.high
+    # binomial(200, 0.94): 5 standard deviations are 17
+    assert 171 <= hits <= 200
+
+
+def test_same_seed_same_interval_and_another_seed_another():
+    values = np.arange(20.0)
+    assert intervals.mean_interval(values, seed=4) == intervals.mean_interval(values, seed=4)
+    assert intervals.mean_interval(values, seed=4) != intervals.mean_interval(values, seed=5)
+
+
+def test_one_clip_gives_an_interval_of_no_width():
+    found = intervals.mean_interval(np.array([2.5]), seed=0)
+    assert (found.mean, found.low, found.high) == (2.5, 2.5, 2.5)
+
+
+def test_no_clip_is_an_error():
+    with pytest.raises(ValueError, match="no clips"):
+        intervals.mean_interval(np.zeros(0), seed=0)
+
+
+def _pairs(seed, clips=12):
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(clips):
+        true = rng.normal(size=40) + 5.0
+        pairs.append((0.8 * true + 0.6 * rng.normal(size=40), true))
+    return pairs
+
+
+def test_pooled_correlation_is_that_of_the_series_end_to_end():
+    pairs = _pairs(0)
+    x, y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+    found = intervals.correlation_interval(pairs, seed=0)
+    assert found.mean == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
+    assert 0.7 < found.low < found.mean < found.high < 0.9
+
+
+def test_pooled_correlation_redraws_whole_clips():
+    pairs = _pairs(1, clips=5)
+    counts = intervals.resample_counts(5, seed=7)
+    assert (counts.sum(axis=1) == 5).all()
+    redrawn = []
+    for row in counts[:50]:
+        chosen = [pair for pair, count in zip(pairs, row, strict=True) for _ in range(count)]
+        x, y = (np.concatenate([pair[i] for pair in chosen]) for i in (0, 1))
+        redrawn.append(np.corrcoef(x, y)[0, 1])
+    moments = intervals._moments(pairs)
+    np.testing.assert_allclose(intervals._pooled_correlation(counts[:50] @ moments), redrawn)
+
+
+def test_a_constant_prediction_has_correlation_zero():
+    rng = np.random.default_rng(3)
+    pairs = [(np.full(30, 0.1), rng.normal(size=30)) for _ in range(4)]
+    found = intervals.correlation_interval(pairs, seed=0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_paired_difference_is_narrower_than_the_rows_it_compares():
+    rng = np.random.default_rng(4)
+    hard = rng.normal(0.0, 5.0, size=60)  # clips differ far more than the methods do
+    better, worse = hard + 1.0, hard + rng.normal(0.0, 0.1, size=60)
+    difference = intervals.paired_mean_difference(better, worse, seed=0)
+    alone = intervals.mean_interval(better, seed=0)
+    assert 0.9 < difference.low < difference.high < 1.1
+    assert alone.high - alone.low > 10 * (difference.high - difference.low)
+
+
+def test_paired_correlation_difference_of_a_row_with_itself_is_zero():
+    pairs = _pairs(5)
+    found = intervals.paired_correlation_difference(pairs, pairs, seed=0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="12 and 11 clips"):
+        intervals.paired_correlation_difference(pairs, pairs[1:], seed=0)
