@@ -45,7 +45,6 @@ SETTINGS = {
     "reference": "any",
     "reference_min_gap_frames": 0,
     "pose_gap_frames": 0,
-    "pose_gap_frames": 0,
     "read_ahead_mb": 64.0,
 }
 
@@ -152,8 +151,9 @@ class UsualLoader:
 
     def _mel(self, path: str) -> np.ndarray:
         import librosa
+        import soundfile
 
-        audio, _ = librosa.load(path, sr=16_000)
+        audio, _ = soundfile.read(path, dtype="float32")  # what librosa.load calls
         emphasised = np.append(audio[0], audio[1:] - 0.97 * audio[:-1])
         magnitude = np.abs(
             librosa.stft(

@@ -20,13 +20,14 @@ Keys of the config block `data` that are read here and by the samplers:
 | `read_threads`             | threads that read and decode; 0 does it in the caller            |
 | `read_ahead_mb`            | bound of the examples kept ready, MiB for each process           |
 
-Order: source -> seed -> shuffle -> repeat -> random window -> this process's rows -> batch.
+Order: source -> shuffled epochs -> random window -> this process's rows -> batch.
 Training never drops and never pads: epochs follow each other without a gap, each clip is seen
 once per epoch, and a batch may straddle two. Row j of global batch k depends on the data, the
 seed and (k, j) only, so one process and four give the same global batches, row for row.
 Evaluation (`iterate_clips`) gives whole clips in the order of the index, once.
 """
 
+import functools
 import hashlib
 import logging
 import math
@@ -181,6 +182,27 @@ class Examples:
         self.doing[threading.current_thread().name] = doing
 
 
+class Epochs(grain.MapDataset):
+    """Endless epochs over a finite set, each in an order of its own.
+
+    Differs: from grain's shuffle and repeat in the order only. Theirs computes each place anew
+    and walks through 65536 places to do so: 1.2 ms a clip in a set of 16.
+    """
+
+    def __init__(self, parent: grain.MapDataset, *, seed: int):
+        super().__init__(parent)
+        self._order = functools.lru_cache(maxsize=4)(
+            lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(parent))
+        )
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> schema.Record:
+        epoch, place = divmod(index, len(self._parent))
+        return self._parent[int(self._order(epoch)[place])]
+
+
 class HostRows(grain.MapDataset):
     """One process's rows of the global batches from `first_batch` on, one after the other.
 
@@ -229,12 +251,8 @@ class TrainIterator:
             "clips": len(examples),
             "data": examples.fingerprint(),
         }
-        self._dataset = (
-            grain.MapDataset.source(examples)
-            .seed(seed)
-            .shuffle()
-            .repeat()
-            .random_map(examples.draw)
+        self._dataset = Epochs(grain.MapDataset.source(examples), seed=seed).random_map(
+            examples.draw, seed=seed
         )
         self._options = _read_options(settings, examples.sampler)
         self._next_batch = 0

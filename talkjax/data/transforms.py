@@ -277,8 +277,8 @@ def _start_at_distance(
     distance: Int[np.ndarray, " k"], least: int, rng: np.random.Generator
 ) -> int:
     """A start at least so far from the target's, or the farthest that the clip has."""
-    allowed = distance >= min(least, int(distance.max()))
-    return int(rng.choice(np.flatnonzero(allowed)))
+    allowed = np.flatnonzero(distance >= min(least, int(distance.max())))
+    return int(allowed[rng.integers(len(allowed))])
 
 
 def _mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
