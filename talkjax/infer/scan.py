@@ -5,7 +5,6 @@ generated.
 """
 
 import dataclasses
-import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -125,7 +124,7 @@ def scan_face(
     with FaceSource(path, num_frames, to_and_fro=False) as source:
         frames = progress(source, total=source.promised_frames, label="find the face")
         settings = TrackSettings(choose=face_choice)
-        found = track(itertools.islice(frames, num_frames), detector, settings=settings)
+        found = track(frames, detector, settings=settings)
         notes = list(source.notes)
     check_face(path, found)
     crops, plan_notes = planned_crops(path, found, size_px=size_px, missing_face=missing_face)

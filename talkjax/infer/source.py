@@ -44,7 +44,11 @@ class FaceSource:
         self._frames.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        return itertools.islice(iter(self._frames), self._num_frames)
+        frames = iter(self._frames)
+        try:
+            yield from itertools.islice(frames, self._num_frames)
+        finally:
+            frames.close()  # a reader that is not at its end says now what was wrong so far
 
 
 def frame_size(path: Path) -> tuple[int, int]:

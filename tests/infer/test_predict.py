@@ -9,12 +9,6 @@ SIZE = stub.SIZE_PX
 
 
 @pytest.fixture
-def predictor(monkeypatch):
-    stub.install(monkeypatch)
-    return Predictor(stub.trained(), batch_frames=4)
-
-
-@pytest.fixture
 def frames():
     return np.random.default_rng(1).integers(0, 256, [10, SIZE, SIZE, 3], dtype=np.uint8)
 
