@@ -30,6 +30,14 @@ BLOCK_SUFFIXES = {
     ("batch_stats", "norm", "var"): "conv_block.1.running_var",
 }
 MEMORY_LAYERS = {"query_embedding": "q_embd", "lip_embedding": "v_embd", "fusion": "fusion"}
+# net here -> its name inside `AudioLipGenerator`
+GENERATOR_PARTS = {
+    "audio": "audio_encoder",
+    "lip": "lip_encoder",
+    "face": "face_encoder",
+    "memory": "memory",
+    "decoder": "decoder",
+}
 LEAVES = {"kernel": "weight", "bias": "bias"}
 SHOWN_PROBLEMS = 5
 
@@ -74,6 +82,29 @@ def import_generator(state: State, like: Mapping[str, Tree], *, where: str) -> I
         "memory": lambda path: _memory_source(path, "mem."),
     }
     return _import(state, like, sources, where=where)
+
+
+def import_audio_lip_generator(
+    generator: State, decoder: State, like: Tree, *, where: str
+) -> Imported:
+    """`AudioLipGenerator` (`model_state_dict` and `dec_state_dict`), net name "gen".
+
+    `like` holds the shapes of the whole net; otherwise as `import_sync_critic`.
+    """
+    parts = {
+        ours: {
+            collection: like[collection][name] for collection in like if name in like[collection]
+        }
+        for ours, name in GENERATOR_PARTS.items()
+    }
+    decoder_like = parts.pop("decoder")
+    got = import_generator(generator, parts, where=where)
+    rest = import_decoder(decoder, decoder_like, where=where)
+    joined = {collection: {} for collection in like}
+    for ours, variables in (got.variables | rest.variables).items():
+        for collection, tree in variables.items():
+            joined[collection][GENERATOR_PARTS[ours]] = tree
+    return Imported({"gen": joined}, got.ignored + rest.ignored)
 
 
 def import_decoder(state: State, like: Tree, *, where: str) -> Imported:

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from talkjax.nets.audio_lip_generator import AudioLipGenerator
 from talkjax.nets.audio_lip_memory import AudioLipMemory
 from talkjax.nets.discriminators import QualityDiscriminator
 from talkjax.nets.encoders import AudioEncoder, FaceEncoder, LipEncoder
@@ -224,3 +225,21 @@ def test_memory_by_itself_equals_the_recording(recorded, golden_weights):
         variables["memory"], query, out.value_address, method="from_address"
     )
     np.testing.assert_allclose(edited, recorded["memory/tr_fusion"], rtol=0, atol=5e-5)
+
+
+def test_the_generator_as_one_net_equals_the_recording(recorded, golden_weights):
+    net = AudioLipGenerator(audio={}, lip={}, face={}, recall={}, render={})
+    specs = [jax.ShapeDtypeStruct(*SHAPES[x], jnp.float32) for x in ("face", "audio", "lip")]
+    init = lambda *x: net.init(jax.random.key(0), *x, train=False)  # noqa: E731
+    like = jax.eval_shape(init, *specs)
+    states = [golden_weights("synctalkface", name) for name in ("generator", "decoder")]
+    result = torch_layout.import_audio_lip_generator(*states, like, where="generator")
+    variables = result.variables["gen"]
+    assert jax.tree.structure(variables) == jax.tree.structure(like)
+    faces = jnp.asarray(recorded["in/face"][0].transpose(1, 2, 3, 0))
+    mels = jnp.asarray(recorded["in/indiv_mels"][0, :, 0])
+    with jax.default_matmul_precision("highest"):
+        out = jax.jit(lambda v, *x: net.apply(v, *x, None, train=False))(variables, faces, mels)
+    want = recorded["inf/image_s8"][0].transpose(1, 2, 3, 0)
+    np.testing.assert_allclose(out.te[:, ::8, ::8], want, rtol=0, atol=5e-5)
+    np.testing.assert_allclose(out.memory.key_address, recorded["inf/key_address"][0], atol=1e-6)
