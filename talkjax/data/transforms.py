@@ -125,13 +125,15 @@ class Talking:
         mirrored = self.flip and rng.random() < 0.5
         context = np.arange(target - radius, target + t + radius)
         window = np.arange(t)
-        wanted = np.concatenate([context, reference + window, pose + window])
+        # the target's own frames are there already: a view of them costs nothing
+        apart = [] if pose == target else [pose + window]
+        wanted = np.concatenate([context, reference + window, *apart])
         pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
-        frames, reference_frames, pose_frames = np.split(pictures, [len(context), -t])
+        pose_first = radius if pose == target else len(context) + t
         return {
-            "frames_u8": frames,
-            "reference_u8": reference_frames,
-            "pose_u8": pose_frames,
+            "frames_u8": pictures[: len(context)],
+            "reference_u8": pictures[len(context) : len(context) + t],
+            "pose_u8": pictures[pose_first : pose_first + t],
             "mel_windows": _mel(record, target + window + self.audio_shift_frames, self.mel_frames),
             "mel_chunk": _mel(record, np.array([target]), self.mel_frames)[0],
         }
