@@ -18,6 +18,7 @@ from talkjax.arrays import AnyArray, Float
 from talkjax.data.schema import SAMPLE_RATE_HZ
 from talkjax.errors import UserError
 from talkjax.media.container import (
+    MAX_GAP_S,
     Decoder,
     audio_stream,
     frame_time_s,
@@ -35,8 +36,6 @@ PLACE_TOLERANCE_S = 0.01
 LONG_GAP_S = 0.1
 # A step back by more than this is a new clock, not an overlap.
 JOINED_S = 0.5
-# What a file with an absurd clock may make us fill with zeros.
-MAX_GAP_S = 600.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ FFmpeg's log quiet unless somebody turns it on).
 
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -18,6 +19,9 @@ from talkjax.errors import UserError
 # Reading goes on past damaged packets, but not for ever: a demuxer that fails this many times
 # in a row has lost its way.
 MAX_FAILURES_IN_A_ROW = 200
+# A pause in the timestamps beyond this is a broken clock; filling it could take for ever.
+MAX_GAP_S = 600.0
+_DURATION_TAG = re.compile(r"([0-9]+):([0-9]+):([0-9]+(?:[.][0-9]+)?)")
 # Formats of FFmpeg that "play" plain text as a video of letters.
 _TEXT_FORMATS = {"tty", "bin", "xbin", "idf", "adf"}
 
@@ -145,9 +149,9 @@ def promised_duration_s(container: av.container.InputContainer, stream: Stream) 
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     # Matroska writes it as a tag, "00:00:02.960000000".
-    tag = stream.metadata.get("DURATION")
-    if tag is not None and tag.count(":") == 2:
-        hours, minutes, seconds = tag.split(":")
+    tag = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag is not None:
+        hours, minutes, seconds = tag.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if container.duration is not None and len(container.streams) == 1:
         return container.duration / av.time_base
@@ -163,9 +167,21 @@ def frame_interval_s(stream: av.VideoStream) -> float:
     return 0.04
 
 
-def frame_time_s(frame) -> float | None:
-    """Presentation time of a decoded frame in container seconds, None where it has none."""
-    stamp = frame.pts if frame.pts is not None else frame.dts
+def has_presentation_times(container: av.container.InputContainer) -> bool:
+    """Whether the format stores when frames are shown; AVI only stores their order.
+
+    FFmpeg makes presentation times up for AVI, and they are late by the decoder's delay.
+    """
+    return container.format.name != "avi"
+
+
+def frame_time_s(frame, *, by_order: bool = False) -> float | None:
+    """Presentation time of a decoded frame in container seconds, None where it has none.
+
+    With `by_order` it is the time at which the decoder gave it, for formats without
+    presentation times: right but for a constant.
+    """
+    stamp = frame.dts if by_order or frame.pts is None else frame.pts
     if stamp is None or frame.time_base is None:
         return None
     return float(stamp * frame.time_base)

@@ -11,6 +11,7 @@ from talkjax.media.container import (
     Decoder,
     audio_stream,
     frame_time_s,
+    has_presentation_times,
     open_media,
     promised_duration_s,
     video_stream,
@@ -74,6 +75,8 @@ def describe(container: av.container.InputContainer, path: str | os.PathLike[str
         if matrix[0] == 0:
             width, height = height, width
     start_s = None if first is None else frame_time_s(first)
+    if not has_presentation_times(container):
+        start_s = float((main.start_time or 0) * main.time_base)
     duration_s = promised_duration_s(container, main)
     if duration_s is None:
         duration_s = (container.duration or 0) / av.time_base

@@ -13,9 +13,10 @@ from talkjax.arrays import UInt8
 from talkjax.data.schema import FPS
 from talkjax.errors import UserError
 from talkjax.media.container import (
+    MAX_GAP_S,
     Decoder,
     frame_interval_s,
-    frame_time_s,
+    has_presentation_times,
     is_still_picture,
     open_media,
     promised_duration_s,
@@ -23,9 +24,8 @@ from talkjax.media.container import (
 )
 from talkjax.media.display import ToRgb
 from talkjax.media.probe import MediaInfo, describe
+from talkjax.media.timeline import Timeline
 
-# A place without frames longer than this is worth a note; shorter ones are plain VFR.
-LONG_GAP_S = 1.0
 # How far before a wanted frame decoding starts, in turn, until a key frame lies before it.
 SEEK_BACK_S = (0.5, 2.0, 8.0, 32.0)
 
@@ -81,10 +81,10 @@ class FrameReader:
         # Rounded down: many headers measure the duration from the first to the last stamp.
         self._promised_frames = math.floor(promised_s * self.info.average_fps + 0.01)
         self._to_rgb = ToRgb()
-        self._timeline = _Timeline(self._interval_s)
         self._is_read = self._can_seek = False
         self._container = None
         self._open()
+        self._timeline = self._new_timeline()
 
     def _open(self) -> None:
         self.close()
@@ -93,6 +93,10 @@ class FrameReader:
         # One thread: the same frames on every run past damage, and small buffers.
         self._stream.codec_context.thread_count = 1
         self._is_fresh = True
+
+    def _new_timeline(self) -> Timeline:
+        by_order = not has_presentation_times(self._container)
+        return Timeline(self._interval_s, by_order=by_order)
 
     def __enter__(self) -> "FrameReader":
         return self
@@ -106,7 +110,7 @@ class FrameReader:
             self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        timeline = _Timeline(self._interval_s)
+        timeline = self._new_timeline()
         decoder = self._from_the_start()
         try:
             yield from self._at_constant_rate(timeline.place(decoder), first=0)
@@ -159,7 +163,7 @@ class FrameReader:
             head = next(placed, None)
             if head is not None and head[0] <= time_s:
                 return itertools.chain([head], placed)
-        return _Timeline(self._interval_s).place(self._from_the_start())
+        return self._new_timeline().place(self._from_the_start())
 
     def _at_constant_rate(
         self, placed: Iterable[tuple[float, av.VideoFrame]], *, first: int
@@ -167,6 +171,11 @@ class FrameReader:
         half_s = 0.5 * min(self._interval_s, 1 / self._fps)
         held, index, end_s = None, first, 0.0
         for time_s, frame in placed:
+            if held is not None and time_s - index / self._fps > MAX_GAP_S:
+                raise UserError(
+                    f"{self._path}: no frames from {index / self._fps:.1f} s to {time_s:.1f} s by "
+                    f"its timestamps, want gaps below {MAX_GAP_S:.0f} s; repair the file"
+                )
             while held is not None and time_s >= index / self._fps + half_s:
                 yield self._frame(index, held)
                 index += 1
@@ -207,50 +216,3 @@ class FrameReader:
             self.notes.append(
                 f"{self._path}: the picture changes size; all frames are scaled to the first"
             )
-
-
-class _Timeline:
-    """Gives decoded frames strictly rising times from 0, and keeps count."""
-
-    def __init__(self, interval_s: float):
-        self._interval_s = interval_s
-        self.origin_s = 0.0
-        self.count = self.damaged = self.unstamped = self.steps_back = 0
-        self.long_gaps: list[tuple[float, float]] = []
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every time is its timestamp less `origin_s`, so that one can seek by it."""
-        return self.unstamped == 0 and self.steps_back == 0 and self.damaged == 0
-
-    def place(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
-        """All frames of a video, from the first."""
-        last_s = 0.0
-        for frame in frames:
-            stamp_s = frame_time_s(frame)
-            self.unstamped += stamp_s is None
-            if self.count == 0:
-                self.origin_s, time_s = stamp_s or 0.0, 0.0
-            else:
-                time_s = self._next_s(stamp_s, last_s)
-            self.count += 1
-            self.damaged += bool(frame.is_corrupt)
-            last_s = time_s
-            yield time_s, frame
-
-    def _next_s(self, stamp_s: float | None, last_s: float) -> float:
-        expected_s = last_s + self._interval_s
-        time_s = expected_s if stamp_s is None else stamp_s - self.origin_s
-        if time_s <= last_s:
-            # Joined recordings start their clock again: go on from where we are.
-            self.steps_back += 1
-            self.origin_s += time_s - expected_s
-            return expected_s
-        if time_s - last_s > max(LONG_GAP_S, 2 * self._interval_s):
-            self.long_gaps.append((last_s, time_s))
-        return time_s
-
-    def follow(self, frames: Iterable[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames from anywhere in a video whose timeline `is_plain`."""
-        for frame in frames:
-            yield frame_time_s(frame) - self.origin_s, frame

@@ -27,8 +27,9 @@ class VideoWriter:
     """Writes RGB frames and mono sound to a file, in constant memory.
 
     A context manager: leaving it normally finishes the file and puts it in place; leaving it
-    by an exception removes what was written and leaves whatever was at `path` before. The sound track is as long as the picture: longer sound is cut,
-    shorter sound is followed by silence.
+    by an exception removes what was written and leaves whatever was at `path` before. The
+    sound track is as long as the picture: longer sound is cut, shorter sound is followed by
+    silence.
 
     Sides that are both even give yuv420p, which every player shows; with an odd side it is
     yuv444p, and `notes` says so.

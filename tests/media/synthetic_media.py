@@ -37,6 +37,7 @@ def write_video(
     rotation=None,
     audio=None,
     audio_start_s=0.0,
+    audio_codec="aac",
     clock_hz=CLOCK_HZ,
 ):
     """Writes one frame per timestamp; `audio` is 48 kHz mono float."""
@@ -52,7 +53,7 @@ def write_video(
             video.set_display_rotation(rotation)
         sound = None
         if audio is not None:
-            sound = container.add_stream("aac", rate=48_000, layout="mono")
+            sound = container.add_stream(audio_codec, rate=48_000, layout="mono")
         for stamp_s, picture in zip(stamps_s, pictures, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = round(stamp_s * clock_hz), Fraction(1, clock_hz)

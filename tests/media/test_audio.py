@@ -8,7 +8,8 @@ import pytest
 from talkjax.errors import UserError
 from talkjax.media.audio import decode_audio, is_silent, read_audio
 from talkjax.media.clip_io import read_clip_audio
-from tests.media.synthetic_media import beep, onset_s, write_video
+from talkjax.media.video import FrameReader
+from tests.media.synthetic_media import beep, numbered, onset_s, write_video
 
 
 def write_wav(path, samples, rate_hz=16_000, sample_bytes=2):
@@ -76,6 +77,30 @@ def test_sound_is_placed_on_the_clock_of_the_picture(tmp_path, suffix, late_s):
         audio_start_s=late_s,
     )
     assert onset_s(read_audio(path)) == pytest.approx(0.5 + late_s, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("mpeg4", {}), ("mjpeg", {}), ("libx264", {"bf": "3"})]
+)
+def test_avi_without_timestamps_keeps_picture_and_sound_together(tmp_path, codec, options):
+    pictures = [numbered(0)] * 60
+    pictures[20] = np.full_like(numbered(0), 255)
+    path = write_video(
+        tmp_path / "a.avi",
+        np.arange(60) / 25,
+        pictures=pictures,
+        codec=codec,
+        pixel_format="yuvj420p" if codec == "mjpeg" else "yuv420p",
+        options=options,
+        audio=beep(2.4, 0.8, 48_000),
+        audio_codec="pcm_s16le",
+        clock_hz=25,
+    )
+    with FrameReader(path) as reader:
+        means = [frame.rgb.mean() for frame in reader]
+    assert len(means) == 60
+    assert int(np.argmax(means)) == 20
+    assert onset_s(read_audio(path)) == pytest.approx(0.8, abs=0.005)
 
 
 def test_sound_before_the_first_frame_is_dropped(tmp_path):

@@ -50,9 +50,18 @@ def test_what_the_receiver_draws_does_not_come_back(tmp_path):
             frame.rgb[:] = 255
 
 
-@pytest.mark.parametrize("name", ["corrupt_middle.mp4", "negative_start.mkv", "fps_23976.mp4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bad/corrupt_middle.mp4",
+        "bad/negative_start.mkv",
+        "bad/fps_23976.mp4",
+        "bad/edit_list_skips_0.5s.mp4",
+        "public/grid_s1/lbbq9s.mpg",
+    ],
+)
 def test_shared_videos_go_backward_through_the_same_frames(shared, name):
-    path = shared / "data/bad" / name
+    path = shared / "data" / name
     with FrameReader(path) as reader:
         plain = [f.rgb for f in reader]
     with PingPongFrames(path, 150, memory_bytes=20 * 360 * 288 * 3) as frames:

@@ -68,6 +68,20 @@ def test_a_long_gap_is_noted(tmp_path):
     assert any("a.mkv: no frames from 0.04 s to 2.00 s" in note for note in notes)
 
 
+def test_a_gap_of_hours_is_an_error_not_a_million_frames(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [0.0, 0.04, 9_000.0, 9_000.04])
+    with pytest.raises(UserError, match=r"a\.mkv: no frames from 0\.\d s to 9000\.0 s"):
+        read(path)
+
+
+def test_a_damaged_duration_in_the_header_does_not_matter(tmp_path):
+    path = write_video(tmp_path / "a.mkv", np.arange(10) / 25)
+    data = path.read_bytes()
+    assert data.count(b"00:00:00.4") == 1
+    path.write_bytes(data.replace(b"00:00:00.4", b"00:0x:00.4"))
+    assert numbers(path) == list(range(10))
+
+
 def test_time_zero_is_the_first_frame(tmp_path):
     path = write_video(tmp_path / "a.mkv", 3.2 + np.arange(10) / 25)
     assert numbers(path) == list(range(10))

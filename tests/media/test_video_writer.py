@@ -1,5 +1,7 @@
 """VideoWriter: what it writes, and that it writes all or nothing."""
 
+import resource
+
 import av
 import numpy as np
 import pytest
@@ -126,6 +128,19 @@ def test_a_bad_target_fails_before_any_work(tmp_path, name):
         VideoWriter(tmp_path / name, width=64, height=48)
     assert str(tmp_path / name) in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"a\.mp4: writing failed"):
+            write(tmp_path / "a.mp4", [noise] * 60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_frame_of_another_size_is_refused(tmp_path):
