@@ -76,7 +76,7 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
             warnings.filterwarnings("ignore", message="the load_module", category=Warning)
             rest = values([dashed.get(word, word) for word in argv])[1:]
         config = values["config"].value
-        present = config is not None and bool(len(config))
+        present = config is not None and bool(config.keys())  # keys() raises if not loaded
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"train: {_last_line(error)}") from error
     if rest:

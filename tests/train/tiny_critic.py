@@ -54,7 +54,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.loss_weights = ConfigDict(dict(fit=dict(bce=1.0, contrast=0.1)))
     config.optim = ConfigDict(dict(sync=dict(name="adam", learning_rate=1e-3, b1=0.9, b2=0.999)))
     config.ema_decay = 0.9
-    config.mesh = ConfigDict(dict(axes=("data",), shape=(-1,)))
+    config.mesh = ConfigDict(dict(axes=("data",), shape=(1,)))
     config.sharding_rules = [(".*", ())]
     config.experts = ConfigDict()
     config.init_from = ""
