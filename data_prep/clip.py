@@ -26,7 +26,7 @@ from talkjax.media.probe import MediaInfo, probe
 from talkjax.media.reader import FrameReader
 from talkjax.media.track import Track, TrackSettings, track
 from talkjax.ops import geometry
-from talkjax.ops.mel import log_mel
+from talkjax.ops.mel import log_mel, mel_basis
 
 # Every name that a reject can carry, in the order of the checks; `crashed` is the pool's.
 FILTERS = {
@@ -109,6 +109,12 @@ def prepare_clip(clip: Clip, settings: Settings) -> Kept | Reject:
     except _Stop as stop:
         return Reject(stop.name, stop.detail, work.about())
     return Kept(record, work.about())
+
+
+def warm_up() -> None:
+    """Loads what every clip needs, so that the first is not slower than the rest."""
+    _detector()
+    mel_basis()
 
 
 class _Work:

@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 
-from data_prep.clip import Reject, prepare_clip
+from data_prep.clip import Reject, prepare_clip, warm_up
 from data_prep.layouts import DEFAULT_FRACTIONS, Clip, Fractions, list_clips
 from data_prep.pool import Crashed, run_tasks
 from data_prep.progress import Progress
@@ -125,9 +125,10 @@ def run_task(task: Task) -> int:
     return task.number
 
 
-def one_thread() -> None:
-    """Workers are many; each keeps to its own core."""
+def start_worker() -> None:
+    """Workers are many, so each keeps to its own core; models are loaded once."""
     cv2.setNumThreads(1)
+    warm_up()
 
 
 def _check_plan(work: WorkFolder, plan: dict[str, Any], *, overwrite: bool) -> None:
@@ -164,7 +165,7 @@ def _run(work: WorkFolder, tasks: list[Task], *, workers: int, runner: str, quie
         raise UserError(f"runner: got {runner!r}, want local or beam")
     progress = Progress(len(tasks), done=len(tasks) - len(todo), quiet=quiet)
     for result in run_tasks(
-        run_task, todo, workers=min(workers, len(todo) or 1), initializer=one_thread
+        run_task, todo, workers=min(workers, len(todo) or 1), initializer=start_worker
     ):
         if isinstance(result, Crashed):
             _save_crash(work, result.task)

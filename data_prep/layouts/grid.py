@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_prep.layouts.api import Clip, Fractions, checked, relative, video_files
 
-PATTERNS = ("*.mpg", "*/*.mpg", "*/video/*.mpg", "*/*/*.mpg", "**/*.avi", "**/*.mp4")
+PATTERNS = ("**/*.mpg", "**/*.avi", "**/*.mp4")
 # Source: Cooke et al. 2006, table I.
 _SENTENCE = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
@@ -45,7 +45,7 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
         folders = [part for part in path.relative_to(root).parts[:-1]]
         folders = [part for part in folders if part not in _MEDIA_FOLDERS]
         speaker = folders[0] if folders else root.resolve().name
-        align = _align_file(path, root)
+        align = _align_file(path, root, speaker)
         clips.append(
             Clip(
                 clip_id="/".join([speaker, *folders[1:], path.stem]),
@@ -60,11 +60,15 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
     return checked(clips, root)
 
 
-def _align_file(path: Path, root: Path) -> Path | None:
-    """The clip's .align: beside it, or in an align folder of its folder or of the one above."""
+def _align_file(path: Path, root: Path, speaker: str) -> Path | None:
+    """The clip's .align: beside it or in an align folder of the speaker, or in align/speaker."""
     name = path.stem + ".align"
-    places = [path.parent, path.parent / "align"]
-    if path.parent != root:
-        above = path.parent.parent
-        places += [above / "align", above / "align" / path.parent.name]
-    return next((place / name for place in places if (place / name).is_file()), None)
+    places, folder, is_speakers = [], path.parent, True
+    while True:
+        # Speakers say the same sentences: above a speaker's folder, names alone do not tell.
+        places += [folder / name, folder / "align" / name] if is_speakers else []
+        places.append(folder / "align" / speaker / name)
+        if folder == root:
+            return next((place for place in places if place.is_file()), None)
+        is_speakers &= folder.name != speaker
+        folder = folder.parent

@@ -1,0 +1,156 @@
+"""The pipeline as a whole: same shards for any number of workers, resume, refusals, report."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_prep.layouts import Fractions
+from data_prep.prepare import Prepared, prepare
+from data_prep.settings import Settings
+from talkjax.cli import main
+from talkjax.data.source import open_source
+from talkjax.errors import UserError
+
+NAMES = ("bbaf3s", "bbaf4p", "lbbq9s", "srbb4n")
+FRACTIONS = Fractions(val=0.25, test=0.25)
+
+
+def hashes(folder):
+    """SHA-256 of the shards and of the index."""
+    files = [*folder.glob("*.array_record"), folder / "index.json"]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def run(raw, out, **options) -> Prepared:
+    options = {"layout": "grid", "settings": Settings(), "quiet": True} | options
+    return prepare(raw, out, fractions=FRACTIONS, **options)
+
+
+@pytest.fixture(scope="module")
+def raw(grid, make_video, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("raw") / "s1"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(grid / f"{name}.mpg", folder)
+        shutil.copy(grid / f"{name}.align", folder)
+    make_video(folder / "noface.mp4")
+    make_video(folder / "mute.mp4", audio=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(raw, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "set"
+    return out, run(raw, out, workers=2)
+
+
+def test_report_names_each_reject_with_its_reason(prepared):
+    out, done = prepared
+    report = json.loads((out / "report.json").read_text())
+    assert report == done.report
+    assert report["kept"] == 4
+    assert report["seconds"] == pytest.approx((75 * 3 + 74) / 25, abs=0.05)
+    assert report["rejected"] == {
+        "mute.mp4": "no_audio: no audio stream in the file; training needs the sound",
+        "noface.mp4": "no_face: no face found in 30 frames",
+    }
+    assert report["filters"] == {"no_audio": 1, "no_face": 1}
+    assert report["sources"]["fps"] == {"25": 6}
+
+
+def test_the_set_opens_and_nothing_else_is_left(prepared):
+    out, done = prepared
+    splits = done.index["splits"]
+    assert sum(part["clips"] for part in splits.values()) == 4
+    for split in splits:
+        assert open_source(out, split)[0].split == split
+    shards = {row["file"] for part in splits.values() for row in part["shards"]}
+    assert {p.name for p in out.iterdir()} == shards | {"index.json", "report.json", "prepare.json"}
+
+
+def test_one_worker_writes_the_same_bytes_as_two(prepared, raw, tmp_path):
+    run(raw, tmp_path / "one", workers=1)
+    assert hashes(tmp_path / "one") == hashes(prepared[0])
+
+
+def test_a_finished_run_does_nothing(prepared, raw):
+    out, _ = prepared
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    again = run(raw, out)
+    assert again.was_complete
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_changed_settings_are_refused_by_name(prepared, raw):
+    with pytest.raises(UserError, match="size_px was 128, is 64; .*--overwrite"):
+        run(raw, prepared[0], settings=Settings(size_px=64))
+
+
+def test_a_changed_source_is_refused_by_name(prepared, raw, tmp_path):
+    changed = tmp_path / "s1"
+    shutil.copytree(raw, changed)
+    with open(changed / "bbaf3s.mpg", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(UserError, match="1 source files are changed, first bbaf3s.mpg"):
+        run(changed, prepared[0])
+    (changed / "bbaf3s.mpg").unlink()
+    with pytest.raises(UserError, match="1 source files are gone, first bbaf3s.mpg"):
+        run(changed, prepared[0])
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_the_same(prepared, raw, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "talkjax", "prepare", raw, out, "--layout", "grid"]
+    command += ["--workers", "1", "--val-fraction", "0.25", "--test-fraction", "0.25"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".partial/000/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in out.glob(".partial/000/*.json")}
+    assert 0 < len(done) < 6
+    assert not list(out.glob("*.array_record")) and not (out / "index.json").exists()
+    run(raw, out)
+    assert hashes(out) == hashes(prepared[0])
+
+
+def test_none_kept_is_an_error_and_leaves_a_report_but_no_index(make_video, tmp_path):
+    make_video(tmp_path / "raw" / "a.mp4")
+    with pytest.raises(UserError, match=r"none of the 1 clips was kept \(1 no_face\)"):
+        run(tmp_path / "raw", tmp_path / "out", layout="folder")
+    assert (tmp_path / "out" / "report.json").exists()
+    assert not (tmp_path / "out" / "index.json").exists()
+
+
+def test_beam_writes_the_same_shards(prepared, raw, tmp_path):
+    # In a process of its own: Beam warns on import.
+    command = [sys.executable, "-m", "talkjax", "prepare", raw, tmp_path / "beam"]
+    command += ["--layout", "grid", "--runner", "beam", "--workers", "1"]
+    command += ["--val-fraction", "0.25", "--test-fraction", "0.25"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert hashes(tmp_path / "beam") == hashes(prepared[0])
+
+
+def test_the_command_says_where_it_looked_when_there_are_no_clips(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    code = main(["prepare", str(tmp_path / "empty"), str(tmp_path / "out"), "--layout", "grid"])
+    text = capsys.readouterr().err
+    assert code == 2
+    assert f"{tmp_path / 'empty'}: no clips found; looked for **/*.mpg" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_the_report_as_json(prepared, raw, capsys):
+    out, done = prepared
+    flags = ["--layout", "grid", "--val-fraction", "0.25", "--test-fraction", "0.25", "--json"]
+    assert main(["prepare", str(raw), str(out), *flags]) == 0
+    assert json.loads(capsys.readouterr().out) == done.report
