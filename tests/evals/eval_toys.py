@@ -12,10 +12,10 @@ EYE_DISTANCE_PX = 128 / 3
 
 
 def lips(seed: int, frames: int = FRAMES) -> np.ndarray:
-    """(t, 2) opening and width in [0, 1]; the mouth rests in the first ten frames."""
+    """(t, 2) opening and width in [0, 1]; the mouth rests in the first 14 frames."""
     rng = np.random.default_rng(seed)
     values = rng.uniform(0.2, 1.0, size=(frames, 2))
-    values[:10] = 0.0
+    values[:14] = 0.0
     return np.round(values * 255) / 255
 
 

@@ -11,18 +11,22 @@ def _audio(loud_frames, level=10000):
     return np.round(gain * rng.uniform(-1, 1, size=len(gain))).astype(np.int16)
 
 
-def test_level_of_a_full_scale_sine_is_minus_three_db():
-    audio = np.round(32767 * np.sin(2 * np.pi * 100 * np.arange(1280) / 16000)).astype(np.int16)
-    np.testing.assert_allclose(motion.frame_level_dbfs(audio), -3.01, atol=0.01)
+@pytest.mark.parametrize(("hz", "want_dbfs"), [(4000, -0.13), (100, -29.2)])
+def test_level_of_a_full_scale_sine_is_minus_three_db_and_the_pre_emphasis(hz, want_dbfs):
+    # |1 - 0.97 exp(-iw)|^2 is 1.9409 at a quarter of the rate and 0.0024 at 100 Hz
+    audio = np.round(32767 * np.sin(2 * np.pi * hz * np.arange(1280) / 16000)).astype(np.int16)
+    np.testing.assert_allclose(motion.frame_level_dbfs(audio), want_dbfs, atol=0.05)
 
 
 def test_long_pauses_count_without_their_margins_and_short_ones_do_not():
-    loud = np.ones(60, bool)
-    loud[:8] = False  # at the start: reaches the start, loses two frames at its end
-    loud[20:23] = False  # three frames: too short
-    loud[40:50] = False
+    loud = np.ones(80, bool)
+    loud[:14] = False  # at the start: reaches the start, loses ten frames before speech
+    loud[20:25] = False  # five frames: too short
+    loud[30:40] = False  # nothing is left between its margins
+    loud[45:65] = False
+    loud[72:] = False  # at the end: loses four frames after speech
     silent = motion.silent_frames(motion.frame_level_dbfs(_audio(loud)))
-    assert np.flatnonzero(silent).tolist() == [*range(6), *range(42, 48)]
+    assert np.flatnonzero(silent).tolist() == [*range(4), *range(49, 55), *range(76, 80)]
 
 
 def test_steady_sound_has_no_silence_and_digital_silence_is_all_silent():

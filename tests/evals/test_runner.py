@@ -101,8 +101,8 @@ def test_the_lips_of_a_model_that_listens_follow_the_voice_and_not_the_face(list
         assert _mean(listening, "swapped_voice_vs_voice", key) == pytest.approx(1.0)
         face, base = (_mean(listening, row, key) for row in ("swapped_voice_vs_face", "base_rate"))
         assert face == pytest.approx(base, abs=0.05)
-    # the resting mouth of the first ten frames is common to all clips
-    assert 0.2 < _mean(listening, "base_rate", "opening_correlation") < 0.7
+    # the resting mouth of the first 14 frames is common to all clips
+    assert 0.2 < _mean(listening, "base_rate", "opening_correlation") < 0.85
 
 
 def test_a_model_that_copies_the_face_fails_the_swapped_test(peeking):
