@@ -13,6 +13,7 @@ from benchmarks import report
 # name -> module; a new benchmark is one line here.
 BENCHMARKS = {
     "data": "benchmarks.data",
+    "generate": "benchmarks.generate",
 }
 
 

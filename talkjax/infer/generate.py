@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -105,6 +106,18 @@ def batch_frames_for(width: int, height: int, *, wanted: int | None) -> int:
     return int(np.clip(in_flight // 2, 1, DEFAULT_BATCH_FRAMES))
 
 
+def peak_memory_mb() -> float:
+    """The most memory that this process has had, as the operating system counts it."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # getrusage would give the parent's peak, if that was higher.
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
 def render(
     predictor: Predictor,
     plan: FacePlan,
@@ -156,7 +169,7 @@ def render(
         batch_frames=predictor.batch_frames,
         wall_seconds=time.perf_counter() - started,
         stage_seconds=clock.stages(),
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_memory_mb(),
         notes=tuple(notes),
     )
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -68,7 +69,8 @@ class Predictor:
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
         self._predict = _compiled_predict(method.build(**_settings(config.model)).predict_fn)
-        # The compiler drops what an output does not need: here, the encoder and the decoder.
+        # The compiler drops what an output does not need: for an address, all of the picture.
+        self._generate = jax.jit(lambda *args: self._predict(*args)["generated"])
         self._recall = jax.jit(lambda *args: self._predict(*args)["key_address"])
         self._check_makes_frames(config.method)
 
@@ -127,8 +129,8 @@ class Predictor:
         *,
         key_address: Float[np.ndarray, "t q"] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Everything the method predicts for some frames: "generated" as uint8, and what it
-        adds, such as "key_address" (t, q).
+        """All that the method predicts for some frames: "generated" as uint8, and what it adds,
+        such as "key_address" (t, q).
 
         Args:
           key_address: replaces the memory address that the sound would recall.
@@ -166,8 +168,8 @@ class Predictor:
             pieces.append(np.asarray(recalled, np.float32)[0, : len(windows)])
         return np.concatenate(pieces)
 
-    def _start(self, items: list[Inputs]) -> Mapping[str, jax.Array]:
-        return self._predict(*self._nets, self._batch(items))
+    def _start(self, items: list[Inputs]) -> jax.Array:
+        return self._generate(*self._nets, self._batch(items))
 
     def _batch(self, items: list[Inputs]) -> dict[str, np.ndarray]:
         """The method's batch: one clip of batch_frames frames, the last frame repeated."""
@@ -221,14 +223,14 @@ def _compiled_predict(predict_fn):
         # Prediction draws nothing (no dropout); the key is part of the method contract only.
         made = dict(predict_fn(params, model_vars, batch, jax.random.key(0)))
         if "generated" in made:
-            made["generated"] = image.to_u8(made["generated"])
+            made["generated"] = image.to_u8(made["generated"].astype(jnp.float32))
         return made
 
     return jax.jit(predict)
 
 
-def _finish(items: list[AnyInputs], made: Mapping[str, jax.Array]):
-    generated = np.asarray(made["generated"])[0]  # waits for the device
+def _finish(items: list[AnyInputs], started: jax.Array):
+    generated = np.asarray(started)[0]  # waits for the device
     yield from zip(items, generated[: len(items)], strict=True)
 
 

@@ -279,17 +279,25 @@ def export(path: str | os.PathLike, out: str | os.PathLike, *, step: int | None 
     Raises:
       UserError: if `out` exists.
     """
-    out = pathlib.Path(out)
-    if out.exists():
+    if pathlib.Path(out).exists():
         raise UserError(f"{out}: exists already; name a folder that does not")
-    trained = load_trained(path, step=step)
+    write_export(load_trained(path, step=step), out)
+
+
+def write_export(trained: Trained, out: str | os.PathLike) -> None:
+    """Writes a trained model as an export, atomically.
+
+    Raises:
+      UserError: if a parameter is no plain number.
+    """
+    out = pathlib.Path(out)
     tree = {"params": trained.params, "vars": trained.model_vars}
     flat = flax.traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep="/")
     empty = sorted(name for name, leaf in flat.items() if not hasattr(leaf, "dtype"))
     arrays = {name: leaf for name, leaf in flat.items() if name not in empty}
     odd = sorted(name for name, leaf in arrays.items() if leaf.dtype.kind not in "fiub")
     if odd:
-        raise UserError(f"{path}: cannot export {odd}: no plain numbers")
+        raise UserError(f"{out}: cannot export {odd}: no plain numbers")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
     temporary.mkdir()

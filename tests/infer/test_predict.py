@@ -38,7 +38,7 @@ def test_smaller_crops_are_refused(predictor, frames, mel):
 def test_one_program_serves_all_lengths(predictor, frames, mel):
     for count in (1, 3, 10):
         predictor.clip(frames[:count], frames[0], mel)
-    assert predictor._predict._cache_size() == 1
+    assert predictor._generate._cache_size() == 1
 
 
 @pytest.mark.parametrize("shift", [0, -2])

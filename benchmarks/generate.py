@@ -1,0 +1,155 @@
+"""`talkjax generate` end to end: seconds per second of video, and memory against length.
+
+Each case is the command in a process of its own: start, checkpoint, both passes over the face,
+encoding. Peak memory is the operating system's count for that process. Memory must not grow
+with the length: the longest case may take at most 10% more than the shortest.
+
+Without `--checkpoint` a config's model with random weights is written first: neither speed nor
+memory depends on what the weights are.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkjax.errors import UserError
+
+TARGET_MEMORY_RATIO = 1.10
+# A process starts with the peak memory of the one it was forked from (Linux keeps the larger
+# over an exec), so a small process stands between this one and the one that is measured.
+LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+_, status, usage = os.wait4(process.pid, 0)
+core_seconds = usage.ru_utime + usage.ru_stime
+print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak_memory_mb":
+    usage.ru_maxrss / 1024, "core_seconds": core_seconds}), file=sys.stderr)
+"""
+SAMPLE_RATE_HZ = 16_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--picture", type=Path, help="a face to be measured as a still picture")
+    parser.add_argument("--video", type=Path, help="a face to be measured as a video")
+    parser.add_argument("--voice", type=Path, required=True, help="speech; repeated as needed")
+    parser.add_argument("--checkpoint", type=Path, help="a workdir or an exported folder")
+    parser.add_argument(
+        "--variant",
+        default="full",
+        help="without --checkpoint: variant of configs/synctalkface_grid.py (default: full)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs="+",
+        default=[30.0, 600.0],
+        help="lengths of sound (default: 30 600)",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measures every face with every length."""
+    faces = {"picture": args.picture, "video": args.video}
+    faces = {kind: path for kind, path in faces.items() if path is not None}
+    if not faces:
+        raise UserError("bench generate: nothing to measure; give --picture, --video or both")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        checkpoint = args.checkpoint or untrained(args.variant, work / "checkpoint")
+        cases = []
+        for kind, face in faces.items():
+            for seconds in args.seconds:
+                sound = repeated(args.voice, work / f"{seconds}.wav", seconds=seconds)
+                flags = ["--checkpoint", checkpoint, "--face", face, "--audio", sound]
+                case = measure([*flags, "--out", work / "out.mp4"])
+                cases.append({"face": kind, "audio_seconds": seconds, **case})
+                print(json.dumps(cases[-1]), file=sys.stderr, flush=True)
+    model = str(args.checkpoint) if args.checkpoint else f"random weights, variant {args.variant}"
+    return {"model": model, "cases": cases, "memory": memory_ratios(cases)}
+
+
+def measure(flags: list) -> dict[str, Any]:
+    """One run of the command, as the operating system and its own report saw it."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "talkjax", "generate", *map(str, flags), "--json"]
+    used, output, complaints = launch(command)
+    wall_s = time.perf_counter() - started
+    if used["code"] != 0:
+        raise UserError(f"talkjax generate failed: {complaints[-1]}")
+    report = json.loads(output)
+    return {
+        "frames": report["frames"],
+        "width": report["width"],
+        "height": report["height"],
+        "batch_frames": report["batch_frames"],
+        "wall_seconds": round(wall_s, 2),
+        "core_seconds": round(used["core_seconds"], 2),
+        "wall_seconds_per_second": round(wall_s / report["seconds"], 3),
+        "peak_memory_mb": round(used["peak_memory_mb"], 1),
+        "stage_seconds": report["stage_seconds"],
+    }
+
+
+def launch(command: list[str]) -> tuple[dict[str, Any], str, list[str]]:
+    """What a command used ("code", "peak_memory_mb", "core_seconds"), its output, its stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True, check=True
+    )
+    *complaints, used = done.stderr.splitlines()
+    return json.loads(used), done.stdout, complaints
+
+
+def memory_ratios(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Peak memory of each face's longest case over its shortest, against the target."""
+    ratios = {}
+    for kind in dict.fromkeys(case["face"] for case in cases):
+        own = sorted((c for c in cases if c["face"] == kind), key=lambda c: c["audio_seconds"])
+        ratios[kind] = round(own[-1]["peak_memory_mb"] / own[0]["peak_memory_mb"], 3)
+    met = all(ratio <= TARGET_MEMORY_RATIO for ratio in ratios.values())
+    return {"longest_over_shortest": ratios, "target": TARGET_MEMORY_RATIO, "met": met}
+
+
+def repeated(voice: Path, out: Path, *, seconds: float) -> Path:
+    """The voice again and again, as a WAV of a given length."""
+    from talkjax.media.audio import read_audio
+
+    samples = np.resize(read_audio(voice), round(seconds * SAMPLE_RATE_HZ))
+    with wave.open(str(out), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return out
+
+
+def untrained(variant: str, out: Path) -> Path:
+    """An exported checkpoint of the config's model with random weights."""
+    import jax
+
+    from configs import synctalkface_grid
+    from talkjax import assemble
+    from talkjax.methods import synctalkface
+    from talkjax.train import checkpoint
+    from talkjax.train.files import hashable
+
+    config = synctalkface_grid.get_config(variant)
+    method = synctalkface.build(**hashable(config.model))
+    batch = assemble.element_spec(config)
+    params, model_vars = jax.jit(lambda key: method.init_fn(key, batch))(jax.random.key(0))
+    trained = checkpoint.Trained(
+        config=config,
+        params=jax.device_get(params),
+        model_vars=jax.device_get(model_vars),
+        step=0,
+        scores={},
+    )
+    checkpoint.write_export(trained, out)
+    return out

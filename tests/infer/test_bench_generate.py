@@ -1,0 +1,35 @@
+import sys
+import wave
+
+import numpy as np
+
+from benchmarks import generate
+
+
+def test_a_small_process_is_measured_as_small_whatever_the_size_of_its_parent():
+    ballast = np.ones(300 * 2**17)  # 300 MB
+    used, output, _ = generate.launch([sys.executable, "-c", "print(7)"])
+    assert (used["code"], output) == (0, "7\n")
+    assert 1 < used["peak_memory_mb"] < 100
+    used, _, _ = generate.launch([sys.executable, "-c", "x = bytearray(200 * 2**20)"])
+    assert 200 < used["peak_memory_mb"] < 290
+    assert ballast.nbytes == 300 * 2**20
+
+
+def test_memory_is_compared_per_face_between_the_longest_and_the_shortest():
+    def case(face, seconds, peak):
+        return {"face": face, "audio_seconds": seconds, "peak_memory_mb": peak}
+
+    cases = [case("picture", 600, 1050), case("picture", 30, 1000), case("video", 30, 1000)]
+    found = generate.memory_ratios([*cases, case("video", 600, 1200)])
+    assert found["longest_over_shortest"] == {"picture": 1.05, "video": 1.2}
+    assert not found["met"]
+    assert generate.memory_ratios(cases)["met"]
+
+
+def test_the_voice_is_repeated_to_the_length(sound, tmp_path):
+    out = generate.repeated(sound(0.5), tmp_path / "long.wav", seconds=1.75)
+    with wave.open(str(out)) as file:
+        assert file.getnframes() == 28_000
+        samples = np.frombuffer(file.readframes(28_000), "<i2")
+    np.testing.assert_array_equal(samples[:8000], samples[8000:16_000])
