@@ -55,6 +55,16 @@ TABLES = (
         ),
     ),
     ("Sync", ("sync_distance", "sync_confidence", "sync_offset", "sync_distance_unshifted")),
+    (
+        "Critic",
+        (
+            "retrieval_window",
+            "retrieval_clip",
+            "accuracy_at_half",
+            "accuracy_ranked",
+            "above_shuffled",
+        ),
+    ),
 )
 DIGITS = {"psnr": 2, "psnr_mouth": 2, "lag_ms": 0, "sync_offset": 2}
 

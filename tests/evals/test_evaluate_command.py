@@ -174,6 +174,7 @@ def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
     assert set(found["rows"]) == {"ground_truth", "ground_truth_shuffled"}
     wanted = {"retrieval_window", "retrieval_clip", "accuracy_at_half", "above_shuffled"}
     assert wanted <= found["rows"]["ground_truth"].keys()
+    assert "retrieval_window" in (tmp_path / "report" / "report.md").read_text()
     assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
 
 
