@@ -244,7 +244,7 @@ def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[s
     """Means of the method's scores over the same windows of config.validation.split each time."""
     whole = sharding.replicated(job.mesh)
     placed = sharding.batch_sharding(job.mesh)
-    experts = jax.device_put(dict(job.experts), whole)
+    experts = sharding.put_whole(dict(job.experts), whole)
 
     @functools.partial(jax.jit, out_shardings=whole)
     def scores(params: Nets, model_vars: Nets, experts: Nets, batch: Batch, key: jax.Array):

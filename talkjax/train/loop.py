@@ -150,7 +150,8 @@ def fit(
 
     whole = sharding.replicated(job.mesh)
     batch_sharding = sharding.batch_sharding(job.mesh)
-    experts, root = jax.device_put((dict(job.experts), root_key(settings.seed)), whole)
+    experts = sharding.put_whole(dict(job.experts), whole)
+    root = jax.jit(root_key, static_argnums=0, out_shardings=whole)(settings.seed)
     step_fn, compiled = jit_step(job, shardings), set()
     examples = jax.tree.leaves(job.element_spec)[0].shape[0]
 
@@ -276,7 +277,7 @@ def _with_initial(
         )
         if wrong:
             raise UserError(f"config.init_from: {part} of {net} do not fit at {wrong}")
-        return nets | {net: jax.device_put(given[part], places[net])}
+        return nets | {net: sharding.put_whole(given[part], places[net])}
 
     return state.replace(
         params=replace(state.params, shardings.params, "params"),

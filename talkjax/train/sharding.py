@@ -152,6 +152,18 @@ def state_shardings(tree: Tree, rules: Rules, mesh: Mesh) -> Tree:
     )
 
 
+def put_whole(tree: Tree, places: Tree) -> Tree:
+    """Host arrays that every process has whole, placed; `places` may be one for all leaves."""
+
+    def put(leaf: Any, place: NamedSharding) -> jax.Array:
+        array = np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, place, lambda index: array[index])
+
+    if isinstance(places, NamedSharding):
+        return jax.tree.map(lambda leaf: put(leaf, places), tree)
+    return jax.tree.map(put, tree, places)
+
+
 def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> Batch:
     """This process's part of a batch as global device arrays.
 
@@ -167,7 +179,9 @@ def put_batch(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> Batch
                 f"batch {name}: {global_size} examples do not divide over {parts} devices; "
                 "change config.data.batch_size or config.mesh"
             )
-    return {
-        name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
-        for name, array in batch.items()
-    }
+    # With several processes JAX counts this transfer, the one we mean, as an implicit one.
+    with jax.transfer_guard_host_to_device("allow"):
+        return {
+            name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
+            for name, array in batch.items()
+        }
