@@ -112,13 +112,10 @@ def _components(mouth: Float[np.ndarray, "t d"]) -> Float[np.ndarray, "t k"]:
 
 def _sound(clip: ClipFeatures, lag_frames: int) -> Float[np.ndarray, "t d"]:
     """The sound around each frame, `lag_frames` before it, coarse in time and pitch."""
-    middle = mel_start(np.arange(len(clip.mouth)) - lag_frames) + 1
-    windows = mel_windows(clip.mel, middle - WINDOW_MEL_FRAMES // 2, mel_frames=WINDOW_MEL_FRAMES)
-    frames, bins, length = windows.shape
-    blocks = windows.reshape(
-        frames, bins // BINS_TOGETHER, BINS_TOGETHER, length // FRAMES_TOGETHER, FRAMES_TOGETHER
-    )
-    flat = blocks.mean(axis=(2, 4)).reshape(frames, -1)
+    first = mel_start(np.arange(len(clip.mouth)) - lag_frames) + 1 - WINDOW_MEL_FRAMES // 2
+    bands = clip.mel.reshape(len(clip.mel), -1, BINS_TOGETHER).mean(axis=2)
+    windows = mel_windows(bands, first, mel_frames=WINDOW_MEL_FRAMES)
+    flat = windows.reshape(len(windows), -1, FRAMES_TOGETHER).mean(axis=2)
     return flat - flat.mean(axis=0)
 
 

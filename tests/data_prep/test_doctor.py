@@ -70,7 +70,8 @@ def test_one_clip_in_two_splits_is_a_problem(tmp_path, capsys):
 
     code, found = facts(write_set(tmp_path, change=repeat), capsys)
     assert code == 1
-    assert "twin are the same clip in different splits" in found["problems"][0]
+    assert "twin and " in found["problems"][0]
+    assert "are the same clip in different splits" in found["problems"][0]
     assert len(found["duplicates"]) == 1
 
 
@@ -106,7 +107,7 @@ def toy_features(lag_frames, *, related=True):
     return clips
 
 
-@pytest.mark.parametrize("lag", [-4, 0, 5])
+@pytest.mark.parametrize("lag", [-4, 5])
 def test_the_lag_of_a_set_is_found_to_a_frame(lag):
     found = coarse_sync(toy_features(lag))
     assert found.is_clear
