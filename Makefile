@@ -20,14 +20,15 @@ install: $(STAMP)
 # The stamp is older than pyproject.toml when the dependencies may have changed.
 $(STAMP): pyproject.toml
 	@set -e; chosen=""; \
-	for python in $(VENV)/bin/python python3.11 python3.12 python3.13 python3; do \
+	for python in python3.11 python3.12 python3.13 python3; do \
 	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	      2>/dev/null; then chosen="$$python"; break; fi; \
 	done; \
 	if [ -z "$$chosen" ]; then \
 	  echo "make: no Python from 3.11 up to 3.13 found (looked for python3.11, python3.12," \
 	       "python3.13, python3); install one of them" >&2; exit 1; fi; \
-	if [ ! -x $(VENV)/bin/python ]; then "$$chosen" -m venv $(VENV); fi
+	if ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+	  rm -rf $(VENV); "$$chosen" -m venv $(VENV); fi
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
     )
-    parser.add_argument("--data", type=Path, required=True, help="a prepared data set")
+    parser.add_argument("--data", required=True, help="a prepared data set")
     parser.add_argument("--split", default="test", help="which of its splits (default: test)")
     parser.add_argument("--clips", type=int, help="look at the first CLIPS clips only")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     facts = {
         "checkpoint": str(args.checkpoint),
-        "data": str(args.data),
+        "data": args.data,
         "split": args.split,
         "clips": heard.clips,
         **memory.summary(heard.addresses),
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def listen(predictor, data: Path, *, split: str, limit: int | None) -> Listened:
+def listen(predictor, data: str, *, split: str, limit: int | None) -> Listened:
     """Runs the sound of a split's clips through the memory.
 
     Raises:

@@ -44,6 +44,13 @@ def build_without_frames(*, hide_from: float) -> Method:
     return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
 
 
+def build_without_memory(*, hide_from: float) -> Method:
+    def predict_fn(params, model_vars, batch, key):
+        return {"generated": batch["frames_u8"].astype(jnp.float32) / 127.5 - 1.0}
+
+    return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
+
+
 def install(monkeypatch, *, name: str = "invert_colours", builder=build) -> None:
     module = types.ModuleType(f"talkjax.methods.{name}")
     module.build = builder

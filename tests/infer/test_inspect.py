@@ -1,0 +1,108 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import synctalkface_grid
+from talkjax import assemble, cli
+from talkjax.methods import synctalkface
+from talkjax.train import checkpoint
+from talkjax.train.files import hashable
+from tests.infer import stub
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """The smoke model with random weights, as an exported checkpoint."""
+    config = synctalkface_grid.get_config("smoke")
+    batch = assemble.element_spec(config)
+    method = synctalkface.build(**hashable(config.model))
+    params, model_vars = jax.eval_shape(lambda key: method.init_fn(key, batch), jax.random.key(0))
+    generator = np.random.default_rng(0)
+
+    def draw(leaf):  # quicker than to compile the initialisation
+        fan_in = max(1, np.prod(leaf.shape[:-1]))
+        return generator.normal(0, (3 / fan_in) ** 0.5, leaf.shape).astype(leaf.dtype)
+
+    params = jax.tree.map(draw, params)
+    model_vars = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), model_vars)
+    folder = tmp_path_factory.mktemp("trained") / "smoke"
+    checkpoint.write_export(checkpoint.Trained(config, params, model_vars, 3, {}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inspected(export, tmp_path_factory):
+    out = tmp_path_factory.mktemp("inspected") / "memory"
+    flags = ["--checkpoint", str(export), "--data", "fake://3x40?size=64", "--split", "train"]
+    assert cli.main(["inspect", "memory", *flags, "--out", str(out)]) == 0
+    return out
+
+
+def test_every_frame_has_an_address_of_all_slots(inspected):
+    facts = json.loads((inspected / "memory.json").read_text())
+    assert facts["clips"] == 3 and facts["frames"] == 120
+    assert facts["slots"] == 12
+    assert sum(facts["top_slot_frames"]) == 120
+    assert sum(facts["mean_address"]) == pytest.approx(1.0, abs=1e-4)
+    assert 1.0 <= facts["perplexity"]["median"] <= 12.0
+
+
+def test_pictures_show_slots_and_the_way_between_two(inspected):
+    for name in ("slots.png", "use.png", "interpolation.png"):
+        with Image.open(inspected / name) as picture:
+            assert np.asarray(picture).std() > 5
+    with Image.open(inspected / "interpolation.png") as picture:
+        assert picture.width == 9 * (96 + 4)
+
+
+def test_slots_alone_decode_to_different_lips(export):
+    from talkjax.infer.memory import one_hot_addresses
+    from talkjax.infer.predict import Predictor
+
+    predictor = Predictor(checkpoint.load_trained(export), batch_frames=5)
+    faces = np.full([12, 32, 32, 3], 120, np.uint8)
+    windows = np.zeros([12, 80, 16], np.float32)
+    slots = one_hot_addresses(np.arange(12), num_slots=12)
+    made = predictor.outputs(faces, faces, windows, key_address=slots)
+    np.testing.assert_array_equal(made["key_address"], slots)
+    # The same frame and sound; only the slot differs, and only hidden rows may change.
+    assert len({image.tobytes() for image in made["generated"]}) > 8
+    assert (made["generated"][:, :11] == made["generated"][:1, :11]).all()
+
+
+def test_a_recalled_address_that_is_given_back_changes_nothing(export):
+    from talkjax.infer.predict import Predictor
+
+    predictor = Predictor(checkpoint.load_trained(export), batch_frames=4)
+    generator = np.random.default_rng(0)
+    faces = generator.integers(0, 256, [6, 32, 32, 3], dtype=np.uint8)
+    windows = generator.normal(size=[6, 80, 16]).astype(np.float32)
+    first = predictor.outputs(faces, faces, windows)
+    again = predictor.outputs(faces, faces, windows, key_address=first["key_address"])
+    difference = first["generated"].astype(int) - again["generated"].astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_a_checkpoint_without_memory_is_refused(monkeypatch, tmp_path, capsys):
+    stub.install(monkeypatch, name="no_memory", builder=stub.build_without_memory)
+    trained = stub.trained(name="no_memory", model={})
+    monkeypatch.setattr(checkpoint, "load_trained", lambda path: trained)
+    flags = ["--checkpoint", "x", "--data", "fake://2x30?size=64", "--split", "train"]
+    assert cli.main(["inspect", "memory", *flags, "--out", str(tmp_path / "out")]) == 2
+    assert "has no memory address" in capsys.readouterr().err
+
+
+def test_an_export_generates_as_its_workdir_would(export, sound, tmp_path, monkeypatch):
+    # The whole command with the real method: a picture that dlib need not see.
+    from talkjax.media import detector
+    from tests.infer.conftest import KnowingDetector, frame
+
+    monkeypatch.setattr(detector, "DlibDetector", KnowingDetector)
+    Image.fromarray(frame(5)).save(tmp_path / "face.png")
+    out = tmp_path / "out.mp4"
+    flags = ["--face", str(tmp_path / "face.png"), "--audio", str(sound(0.6)), "--out", str(out)]
+    assert cli.main(["generate", "--checkpoint", str(export), *flags]) == 0
+    assert out.stat().st_size > 0
