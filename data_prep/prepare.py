@@ -90,15 +90,18 @@ def prepare(
     }
     plan = plan_of(layout, asked, clips)
     work = WorkFolder(out)
+    same = _is_same_plan(work, plan, overwrite=overwrite)
+    if same and work.is_complete():
+        report, index = (
+            json.loads((out / name).read_text(encoding="utf-8"))
+            for name in (REPORT_NAME, writer.INDEX_NAME)
+        )
+        work.clean()
+        return Prepared(report, index, was_complete=True)
     with work.locked():
-        _check_plan(work, plan, overwrite=overwrite)
-        if work.is_complete():
-            report, index = (
-                json.loads((out / name).read_text(encoding="utf-8"))
-                for name in (REPORT_NAME, writer.INDEX_NAME)
-            )
-            work.clean()
-            return Prepared(report, index, was_complete=True)
+        if not same:
+            work.erase()
+            writer.write_json(out / PLAN_NAME, plan)
         tasks = [Task(number, clip, settings, str(out)) for number, clip in enumerate(clips)]
         wall_s = _run(work, tasks, workers=workers, runner=runner, quiet=quiet)
         speed = {"workers": workers, "runner": runner, "wall_s": round(wall_s, 2)}
@@ -131,24 +134,27 @@ def start_worker() -> None:
     warm_up()
 
 
-def _check_plan(work: WorkFolder, plan: dict[str, Any], *, overwrite: bool) -> None:
+def _is_same_plan(work: WorkFolder, plan: dict[str, Any], *, overwrite: bool) -> bool:
+    """Whether the folder holds this very preparation, done or begun.
+
+    Raises:
+      UserError: if it holds another, and that may not be replaced.
+    """
     path = work.out / PLAN_NAME
     if path.is_file():
         changed = difference(json.loads(path.read_text(encoding="utf-8")), plan)
-        if not changed:
-            return
-        if not overwrite:
+        if changed and not overwrite:
             raise UserError(
                 f"{work.out}: was prepared differently: {changed}; give another folder, or "
                 "--overwrite to start again"
             )
-    elif (work.out / writer.INDEX_NAME).exists() and not overwrite:
+        return not changed
+    if (work.out / writer.INDEX_NAME).exists() and not overwrite:
         raise UserError(
             f"{work.out}: holds a data set that `prepare` did not make; give another folder, or "
             "--overwrite to replace it"
         )
-    work.erase()
-    writer.write_json(path, plan)
+    return False
 
 
 def _run(work: WorkFolder, tasks: list[Task], *, workers: int, runner: str, quiet: bool) -> float:

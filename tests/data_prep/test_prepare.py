@@ -75,6 +75,7 @@ def test_the_set_opens_and_nothing_else_is_left(prepared):
     assert {p.name for p in out.iterdir()} == shards | {"index.json", "report.json", "prepare.json"}
 
 
+@pytest.mark.slow
 def test_one_worker_writes_the_same_bytes_as_two(prepared, raw, tmp_path):
     run(raw, tmp_path / "one", workers=1)
     assert hashes(tmp_path / "one") == hashes(prepared[0])
@@ -131,6 +132,7 @@ def test_none_kept_is_an_error_and_leaves_a_report_but_no_index(make_video, tmp_
     assert not (tmp_path / "out" / "index.json").exists()
 
 
+@pytest.mark.slow
 def test_beam_writes_the_same_shards(prepared, raw, tmp_path):
     # In a process of its own: Beam warns on import.
     command = [sys.executable, "-m", "talkjax", "prepare", raw, tmp_path / "beam"]

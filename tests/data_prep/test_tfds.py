@@ -24,7 +24,8 @@ builder.download_and_prepare(
 split = next(iter(builder.info.splits))
 source = tfds.data_source(
     "talkjax_folder/size128", split=split, data_dir=sys.argv[2], download=False
-) if False else builder.as_data_source(split=split)
+)
+assert source[0] == builder.as_data_source(split=split)[0]
 record = source[0]["record"]
 open(sys.argv[3], "wb").write(record)
 layouts = [b.LAYOUT for b in vars(builders).values() if hasattr(b, "LAYOUT")]
