@@ -45,7 +45,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             windows_per_clip=4,
             flip=False,
             read_threads=4,
-            read_ahead_mb=512,
+            read_ahead_mb=512.0,
         )
     )
     config.model = ConfigDict(
@@ -95,10 +95,10 @@ def _full(config: ConfigDict) -> ConfigDict:
 
 def _cpu(config: ConfigDict) -> ConfigDict:
     """64 px and narrow nets: minutes on two cores."""
-    config.run.update(steps=2_500, log_every_steps=50, validate_every_steps=250)
-    config.run.save_every_steps = 250
+    config.run.update(steps=1_200, log_every_steps=50, validate_every_steps=200)
+    config.run.save_every_steps = 200
     config.data.update(image_size=64, batch_size=8, windows_per_clip=6)
-    config.data.update(read_threads=1, read_ahead_mb=64)
+    config.data.update(read_threads=1, read_ahead_mb=64.0)
     config.model.image_size = 64
     config.model.sync = ConfigDict(
         dict(
@@ -110,7 +110,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
         )
     )
     config.optim.sync.update(learning_rate=1e-3, schedule="cosine", warmup_steps=100)
-    config.optim.sync.update(decay_steps=2_500, end_factor=0.02)
+    config.optim.sync.update(decay_steps=1_200, end_factor=0.02)
     config.ema_decay = 0.99
     config.validation.batches = 12
     return config
@@ -130,7 +130,7 @@ def _smoke(config: ConfigDict) -> ConfigDict:
     config = _cpu(config)
     config.run.update(steps=4, log_every_steps=1, validate_every_steps=2, save_every_steps=2)
     config.data.update(path="fake://8x40?size=64", image_size=32, batch_size=8)
-    config.data.update(windows_per_clip=3, read_ahead_mb=16)
+    config.data.update(windows_per_clip=3, read_ahead_mb=16.0)
     config.model.image_size = 32
     config.model.sync = smoke_sync()
     config.optim.sync.update(warmup_steps=1, decay_steps=100)

@@ -53,7 +53,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             pose_gap_frames=8,  # 0 in the paper
             flip=False,
             read_threads=4,
-            read_ahead_mb=512,
+            read_ahead_mb=512.0,
         )
     )
     config.model = ConfigDict(
@@ -137,7 +137,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
     """64 px and narrow nets."""
     config.run.update(steps=3_000, log_every_steps=50, validate_every_steps=500)
     config.run.update(save_every_steps=250, picture_every_steps=500)
-    config.data.update(image_size=64, batch_size=8, read_threads=1, read_ahead_mb=64)
+    config.data.update(image_size=64, batch_size=8, read_threads=1, read_ahead_mb=64.0)
     config.model.update(image_size=64, lip_statistics="running", dtype="float32")
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(24, 48, 96, 128, 256), repeats=(1, 1, 1, 1)))
@@ -172,7 +172,7 @@ def _smoke(config: ConfigDict) -> ConfigDict:
     config.run.update(steps=4, log_every_steps=1, validate_every_steps=2)
     config.run.update(save_every_steps=2, picture_every_steps=2)
     config.data.update(path="fake://8x40?size=64", image_size=32, batch_size=8)
-    config.data.update(read_threads=1, read_ahead_mb=16)
+    config.data.update(read_threads=1, read_ahead_mb=16.0)
     config.model.update(image_size=32, dtype="float32")
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(8, 8, 16, 16, 32), repeats=(0, 0, 0, 0)))

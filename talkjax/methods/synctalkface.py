@@ -106,7 +106,7 @@ def build(
         target = frames[:, radius : radius + t]
         pose = as_input(batch["pose_u8"])
         # Lip clip of frame i: i-r .. i+r of the truth, upper half hidden.
-        windows = jnp.arange(t)[:, None] + jnp.arange(2 * radius + 1)
+        windows = jnp.arange(t)[:, None] + jnp.arange(2 * radius + 1)[None]
         lips = image.hide_upper_half(frames)[:, windows]  # b t 2r+1 h w c
         out, updated = generator.apply(
             {"params": params["gen"], **model_vars["gen"]},
