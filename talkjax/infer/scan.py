@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from talkjax.arrays import Bool, Float, UInt8
+from talkjax.arrays import Bool, Float, Int, UInt8
 from talkjax.data.schema import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkjax.errors import UserError
 from talkjax.infer.progress import progress
@@ -38,12 +38,13 @@ class Speech:
     """The driving sound.
 
     Attributes:
-      samples: 16 kHz mono.
+      samples: 16 kHz mono, 16 bit as in the records: it is the one thing that grows with the
+        length, by 2 MB a minute.
       num_frames: video frames that it lasts, rounded.
       notes: one-line warnings.
     """
 
-    samples: Float[np.ndarray, " n"]
+    samples: Int[np.ndarray, " n"]
     num_frames: int
     notes: tuple[str, ...]
 
@@ -98,7 +99,7 @@ def read_speech(path: Path) -> Speech:
     if is_silent(audio.samples):
         notes.append(f"{path}: silent audio (no sample reaches {SILENCE_DBFS:.0f} dBFS)")
     num_frames = int(np.floor(len(audio.samples) / SAMPLES_PER_FRAME + 0.5))
-    return Speech(audio.samples, num_frames, tuple(notes))
+    return Speech(_to_i16(audio.samples), num_frames, tuple(notes))
 
 
 def scan_face(
@@ -188,6 +189,12 @@ def planned_crops(
         f"{what}; the crop is held for up to {HOLD_LIMIT_FRAMES / FPS:.1f} s, after that "
         "they stay as they are",
     )
+
+
+def _to_i16(samples: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    scaled = samples * 32768.0
+    np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled)
+    return scaled.astype(np.int16)
 
 
 def _crop_of_frame(path: Path, index: int, matrix: np.ndarray, *, size_px: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from talkjax.ops import mel as mel_ops
 
@@ -13,27 +13,27 @@ BLOCK_MEL_FRAMES = 1600
 MARGIN_MEL_FRAMES = 8
 
 
-def mel_slice(audio: Float[np.ndarray, " n"], first: int, last: int) -> Float[np.ndarray, "s 80"]:
-    """`log_mel(audio)[first:last]` from the samples around it alone.
+def mel_slice(audio: Int[np.ndarray, " n"], first: int, last: int) -> Float[np.ndarray, "s 80"]:
+    """`log_mel(audio / 32768)[first:last]` from the samples around it alone.
 
     Args:
-      audio: 16 kHz mono in [-1, 1], the whole recording.
+      audio: 16 kHz mono, int16, the whole recording.
       first: first mel frame, from 0.
       last: one past the last mel frame, up to 1 + n // 200.
     """
     start = max(0, first - MARGIN_MEL_FRAMES)
     hop = mel_ops.HOP_SAMPLES
-    samples = audio[start * hop : (last + MARGIN_MEL_FRAMES) * hop]
-    return mel_ops.log_mel(np.asarray(samples))[first - start : last - start]
+    samples = audio[start * hop : (last + MARGIN_MEL_FRAMES) * hop].astype(np.float32)
+    return mel_ops.log_mel(samples / np.float32(32768))[first - start : last - start]
 
 
 def frame_windows(
-    audio: Float[np.ndarray, " n"], *, num_frames: int, mel_frames: int, audio_shift_frames: int
+    audio: Int[np.ndarray, " n"], *, num_frames: int, mel_frames: int, audio_shift_frames: int
 ) -> Iterator[Float[np.ndarray, "m {mel_frames}"]]:
     """The mel window of each video frame 0, 1, ... num_frames - 1, in order.
 
-    Equal to `mel_windows(log_mel(audio), mel_start(frames + audio_shift_frames))`: beyond the
-    ends of the recording the edge mel frame is repeated.
+    Equal to `mel_windows` of the whole spectrogram at `mel_start(frame + audio_shift_frames)`:
+    beyond the ends of the recording the edge mel frame is repeated.
     """
     total = 1 + len(audio) // mel_ops.HOP_SAMPLES
     starts = mel_ops.mel_start(np.arange(num_frames) + audio_shift_frames)
