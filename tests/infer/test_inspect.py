@@ -106,3 +106,34 @@ def test_an_export_generates_as_its_workdir_would(export, sound, tmp_path, monke
     flags = ["--face", str(tmp_path / "face.png"), "--audio", str(sound(0.6)), "--out", str(out)]
     assert cli.main(["generate", "--checkpoint", str(export), *flags]) == 0
     assert out.stat().st_size > 0
+
+
+def test_words_are_drawn_against_the_slots_they_use(tmp_path):
+    from talkjax.infer import memory, memory_pictures
+
+    slots = np.arange(400) % 4
+    table = memory.word_table(slots, [f"word{slot}" for slot in slots], num_slots=96, seed=0)
+    memory_pictures.words(tmp_path / "words.png", table)
+    with Image.open(tmp_path / "words.png") as picture:
+        assert np.asarray(picture).std() > 5
+
+
+def test_spoken_words_reach_the_report(export, tmp_path, monkeypatch, capsys):
+    import dataclasses
+
+    from talkjax.data import pipeline
+
+    iterate_clips = pipeline.iterate_clips
+
+    def with_words(path, split, *, limit=None):
+        for record in iterate_clips(path, split, limit=limit):
+            yield dataclasses.replace(record, words=((0.2, 0.6, "bin"), (0.6, 1.0, "blue")))
+
+    monkeypatch.setattr(pipeline, "iterate_clips", with_words)
+    flags = ["--checkpoint", str(export), "--data", "fake://2x40?size=64", "--split", "train"]
+    assert cli.main(["inspect", "memory", *flags, "--out", str(tmp_path), "--json"]) == 0
+    words = json.loads(capsys.readouterr().out)["words"]
+    assert words["names"] == ["bin", "blue", "sil"]
+    # 0.2-0.6 s are the frames with middles 0.22 .. 0.58.
+    assert np.sum(words["counts"], axis=1).tolist() == [2 * 10, 2 * 10, 2 * 20]
+    assert (tmp_path / "words.png").is_file()
