@@ -48,8 +48,8 @@ def get_config(variant: str = "full") -> ConfigDict:
             lip_radius_frames=2,
             mel_frames=16,
             audio_shift_frames=-2,  # centred; the authors train with -1 and infer with 0
-            reference="any",
-            reference_min_gap_frames=0,
+            reference="elsewhere",  # "any" in the paper, so the next frame may be shown too
+            reference_min_gap_frames=8,
             pose_gap_frames=8,  # 0 in the paper
             flip=False,
             read_threads=4,
@@ -62,6 +62,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             channel_order="bgr",
             hide_from=0.36,  # 0.5 in the paper
             composite=True,  # False in the paper
+            mouth_weight=3.0,  # 1 in the paper
             lip_statistics="batch",
             dtype="bfloat16",
             gen=dict(
@@ -129,7 +130,8 @@ def _full(config: ConfigDict) -> ConfigDict:
 def _paper(config: ConfigDict) -> ConfigDict:
     """The paper's mask and the authors' data rules; te and tr images whole."""
     config.data.update(pose_gap_frames=0, audio_shift_frames=-1)
-    config.model.update(hide_from=0.5, composite=False)
+    config.data.update(reference="any", reference_min_gap_frames=0)
+    config.model.update(hide_from=0.5, composite=False, mouth_weight=1.0)
     return config
 
 

@@ -10,7 +10,8 @@ pictures as constants.
 
 What is ours, each a setting: `hide_from` (which rows are hidden; the paper hides the lower
 half), `composite` (visible rows of the output are those given, so that losses ask for the
-hidden rows only) and the data setting `pose_gap_frames` (the visible rows may come from another
+hidden rows only), `mouth_weight` (the reconstruction looks closer at the mouth) and the data
+setting `pose_gap_frames` (the visible rows may come from another
 moment than the lips, so that nothing can be read off them).
 """
 
@@ -39,6 +40,7 @@ def build(
     channel_order: str,
     hide_from: float,
     composite: bool,
+    mouth_weight: float,
     lip_statistics: str,
     dtype: str,
     gen: Mapping[str, Any],
@@ -52,6 +54,8 @@ def build(
       channel_order: "bgr" (the authors') or "rgb"; inside the nets only.
       hide_from: rows from this fraction of the height down are hidden from the generator.
       composite: whether the visible rows of the output are those of the input.
+      mouth_weight: weight of a pixel of the mouth (`ops.image.MOUTH`) in the reconstruction
+        loss; 1 elsewhere, and everywhere in the paper.
       lip_statistics: batch norm of the lip encoder on generated lips: "batch" statistics,
         not kept (the authors' per-step copy), or the "running" ones (steadier on small batches).
       dtype: of the computation, "float32" or "bfloat16".
@@ -70,6 +74,9 @@ def build(
     discriminator = QualityDiscriminator(**disc, dtype=compute)
     critic = SyncCritic(**sync, dtype=compute)
     hidden = image.hidden_rows(hide_from, image_size)  # h 1 1
+    looked_at = 1.0 + (mouth_weight - 1.0) * image.mouth_area(image_size)  # h w 1
+    looked_at = looked_at * hidden if composite else looked_at
+    looked_at = looked_at / jnp.mean(looked_at)
 
     def as_input(images_u8):
         return image.to_order(image.to_float(images_u8), channel_order)
@@ -154,11 +161,9 @@ def build(
         return discriminator.apply({"params": params}, image.lower_half(_rows(clips)), train=True)
 
     def l1(pictures, target):
-        """L1 on [0, 1] images, over the rows that the net is asked for."""
+        """Weighted mean of |error| on [0, 1] images, over the rows that the net is asked for."""
         error = jnp.abs(pictures - target) * 0.5
-        if composite:
-            error = error * hidden[None, None] / jnp.mean(hidden)
-        return losses.mean_over_rest(error)
+        return losses.mean_over_rest(error * looked_at[None, None])
 
     def loss_fn(params: Nets, model_vars: Nets, batch: Batch, key: Key) -> LossOut:
         """All terms of 2.5, te and tr summed; see the weights in the config."""

@@ -6,6 +6,9 @@ from jaxtyping import Float, UInt8
 from talkjax.arrays import Array
 
 CHANNEL_ORDERS = ("rgb", "bgr")
+# Where the mouth is in the canonical crop (ops/geometry.py): first and last row, first and last
+# column, as fractions of the side. Open mouths of GRID and of the wild clips lie inside.
+MOUTH = (0.5, 0.875, 0.25, 0.75)
 
 
 def to_float(images_u8: UInt8[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
@@ -46,3 +49,9 @@ def hide_upper_half(images: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"
     height = images.shape[-3]
     mask = hidden_rows(0.5, height).reshape((1,) * (images.ndim - 3) + (height, 1, 1))
     return images * mask
+
+
+def mouth_area(size_px: int) -> Float[Array, "h w 1"]:
+    """1 on the mouth of the canonical crop, 0 elsewhere."""
+    top, bottom, left, right = (round(side * size_px) for side in MOUTH)
+    return jnp.zeros((size_px, size_px, 1)).at[top:bottom, left:right].set(1.0)
