@@ -11,9 +11,10 @@ from talkjax.errors import UserError
 DESCRIPTION = """\
 A picture or a video, and any sound, to a video whose lips follow the sound.
 
-The output has the frame size of FACE, 25 frames a second and the length of AUDIO. A longer
-FACE video is cut; a shorter one runs to and fro, so that it never jumps; a picture stands
-still. Outside a soft-edged area around the mouth the pixels are those of FACE."""
+The output has the frame size of FACE, 25 frames a second, and the length and the sound of
+AUDIO (as AAC, mono or stereo as it is, more channels as stereo). A longer FACE video is cut; a
+shorter one runs to and fro, so that it never jumps; a picture stands still.
+Outside a soft-edged area around the mouth the pixels are those of FACE."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

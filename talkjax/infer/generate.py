@@ -28,6 +28,7 @@ from talkjax.infer.scan import FacePlan, Speech
 from talkjax.infer.source import FaceSource
 from talkjax.media.align import crop
 from talkjax.media.paste import paste, paste_mask
+from talkjax.media.soundtrack import Soundtrack
 from talkjax.media.writer import VideoWriter
 
 T = TypeVar("T")
@@ -58,7 +59,8 @@ class RenderSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was done. Times are of the work itself; stages overlap."""
+    """What was done. Times are of the work itself; stages overlap. The sound is that of the
+    source: its length, rate and channels, of which the output keeps at most two."""
 
     out: str
     frames: int
@@ -67,6 +69,8 @@ class Report:
     width: int
     height: int
     audio_seconds: float
+    audio_rate_hz: int
+    audio_channels: int
     source_frames: int
     missing_face_s: tuple[tuple[float, float], ...]
     unchanged_frames: int
@@ -136,16 +140,19 @@ def render(
     height, width = plan.source_hw
     sheet = ContactSheet(speech.num_frames, tile_px=predictor.size_px)
     notes = [*speech.notes, *plan.notes]
-    writer = VideoWriter(
-        out, width=width, height=height, audio=speech.samples, fps=FPS, crf=settings.crf
-    )
-    notes += writer.notes
     work = _decoded(predictor, plan, speech, reference=settings.reference, clock=clock)
     ahead = background(work, depth=QUEUE_FRAMES)
     done = background(_pasted(predictor, ahead, clock=clock), depth=QUEUE_FRAMES)
     unchanged = 0
-    unchanged = 0
-    with writer, contextlib.closing(done):
+    with (
+        # Heard as it was given, at the very places of what the model hears.
+        Soundtrack(speech.path, start_s=speech.start_s) as heard,
+        VideoWriter(
+            out, width=width, height=height, audio=heard, fps=FPS, crf=settings.crf
+        ) as writer,
+        contextlib.closing(done),
+    ):
+        notes += writer.notes
         for frame in progress(done, total=speech.num_frames, label="generate"):
             with clock.stage("encode"):
                 writer.write(frame.rgb)
@@ -162,6 +169,8 @@ def render(
         width=width,
         height=height,
         audio_seconds=len(speech.samples) / SAMPLE_RATE_HZ,
+        audio_rate_hz=heard.rate_hz,
+        audio_channels=heard.channels,
         source_frames=plan.num_frames,
         missing_face_s=tuple((first / FPS, end / FPS) for first, end in plan.missing),
         unchanged_frames=unchanged,

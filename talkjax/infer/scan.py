@@ -35,15 +35,19 @@ MissingFace = Literal["error", "hold", "pass"]
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """The driving sound.
+    """The driving sound, as the model hears it.
 
     Attributes:
+      path: where it is from.
+      start_s: time of sample 0 on the file's clock.
       samples: 16 kHz mono, 16 bit as in the records: it is the one thing that grows with the
         length, by 2 MB a minute.
       num_frames: video frames that it lasts, rounded.
       notes: one-line warnings.
     """
 
+    path: Path
+    start_s: float
     samples: Int[np.ndarray, " n"]
     num_frames: int
     notes: tuple[str, ...]
@@ -99,7 +103,7 @@ def read_speech(path: Path) -> Speech:
     if is_silent(audio.samples):
         notes.append(f"{path}: silent audio (no sample reaches {SILENCE_DBFS:.0f} dBFS)")
     num_frames = int(np.floor(len(audio.samples) / SAMPLES_PER_FRAME + 0.5))
-    return Speech(_to_i16(audio.samples), num_frames, tuple(notes))
+    return Speech(path, audio.start_s, _to_i16(audio.samples), num_frames, tuple(notes))
 
 
 def scan_face(

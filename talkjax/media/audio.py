@@ -7,12 +7,13 @@ straight into it, so nothing else grows with the length.
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import av
 import av.container
 import numpy as np
 import soxr
+from jaxtyping import Num
 
 from talkjax.arrays import AnyArray, Float
 from talkjax.data.schema import SAMPLE_RATE_HZ
@@ -36,6 +37,11 @@ PLACE_TOLERANCE_S = 0.01
 LONG_GAP_S = 0.1
 # A step back by more than this is a new clock, not an overlap.
 JOINED_S = 0.5
+# Silence that fills a gap comes in pieces of at most this length, as a gap may be minutes.
+SILENCE_PIECE_S = 1.0
+
+# A decoded frame as float32 [n, channels], full scale 1.
+ToSamples = Callable[[av.AudioFrame], Float[np.ndarray, "n c"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +85,14 @@ def decode_audio(path: str | os.PathLike[str], *, start_s: float | None = None) 
         stream = audio_stream(container)
         if stream is None:
             raise UserError(f"{path}: no audio stream in the file, want sound")
-        placer = _Placer(path, start_s)
+        placer = Placer(path, start_s, to_samples=_mono)
         decoder = Decoder(container, stream)
         promised_s = promised_duration_s(container, stream)
         output = _Growing(math.ceil((promised_s or 0.0) * SAMPLE_RATE_HZ))
-        for block in _resampled(placer.blocks(decoder)):
-            output.append(block)
+        for block in resampled(placer.blocks(decoder), rate_hz=SAMPLE_RATE_HZ):
+            output.append(block[:, 0])
         notes = placer.notes(decoder.failures, promised_s)
-        end_s = _end_s(container, stream)
+        end_s = sound_end_s(container, stream)
     if placer.decoded_s == 0:
         raise UserError(f"{path}: the audio is empty (no samples), want sound")
     samples = output.array()
@@ -96,7 +102,7 @@ def decode_audio(path: str | os.PathLike[str], *, start_s: float | None = None) 
     return Audio(samples=samples, start_s=start_s, notes=notes)
 
 
-def _end_s(container: av.container.InputContainer, stream: av.AudioStream) -> float | None:
+def sound_end_s(container: av.container.InputContainer, stream: av.AudioStream) -> float | None:
     """Container time at which the sound ends, where that is known better than by decoding.
 
     An AAC packet always decodes to 1024 samples; MP4 says how many of the last are padding,
@@ -113,20 +119,26 @@ def is_silent(audio: Float[AnyArray, " n"]) -> bool:
     return peak < 10 ** (SILENCE_DBFS / 20)
 
 
-class _Placer:
-    """Turns decoded frames into gapless mono blocks that start at `start_s`."""
+class Placer:
+    """Turns decoded frames into gapless blocks that start at `start_s`.
 
-    def __init__(self, path: str | os.PathLike[str], start_s: float):
-        self._path, self._start_s = path, start_s
+    Attributes:
+      decoded_s: how much sound there was so far.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], start_s: float, *, to_samples: ToSamples):
+        self._path, self._start_s, self._to_samples = path, start_s, to_samples
         self._gaps: list[tuple[float, float]] = []
         self._rate_hz = 0
         self.decoded_s = 0.0
 
-    def blocks(self, decoder: Decoder) -> Iterator[tuple[int, Float[np.ndarray, " n"]]]:
+    def blocks(
+        self, frames: Iterable[av.AudioFrame]
+    ) -> Iterator[tuple[int, Float[np.ndarray, "n c"]]]:
         """Pairs of rate in Hz and samples; joined they are the sound from `start_s` on."""
         reached_s = None
-        for frame in decoder:
-            samples, rate_hz = _mono(frame), frame.sample_rate
+        for frame in frames:
+            samples, rate_hz = self._to_samples(frame), frame.sample_rate
             stamp_s = frame_time_s(frame)
             if reached_s is None:
                 # What comes before the start is dropped, a late start is filled.
@@ -137,7 +149,9 @@ class _Placer:
                 self._start_s += gap_s
                 gap_s = 0.0
             if gap_s > PLACE_TOLERANCE_S:
-                yield rate_hz, self._silence(reached_s, reached_s + gap_s, rate_hz)
+                missing = self._missing_samples(reached_s, reached_s + gap_s, rate_hz)
+                for piece in _silence(missing, rate_hz, channels=samples.shape[1]):
+                    yield rate_hz, piece
                 reached_s += gap_s
             elif gap_s < -PLACE_TOLERANCE_S:
                 samples = samples[round(-gap_s * rate_hz) :]
@@ -147,7 +161,7 @@ class _Placer:
             reached_s += len(samples) / rate_hz
             yield rate_hz, samples[before_start:]
 
-    def _silence(self, start_s: float, stop_s: float, rate_hz: int) -> Float[np.ndarray, " n"]:
+    def _missing_samples(self, start_s: float, stop_s: float, rate_hz: int) -> int:
         if stop_s - start_s > MAX_GAP_S:
             raise UserError(
                 f"{self._path}: no sound for {stop_s - start_s:.0f} s (from {start_s:.1f} s) by "
@@ -157,7 +171,7 @@ class _Placer:
             self._gaps.append((start_s, stop_s))
         # The part before the start is nobody's.
         wanted_s = max(0.0, stop_s - max(start_s, 0.0))
-        return np.zeros(round(wanted_s * rate_hz), np.float32)
+        return round(wanted_s * rate_hz)
 
     def notes(self, failures: int, promised_s: float | None) -> tuple[str, ...]:
         """Warnings about what was read."""
@@ -182,36 +196,63 @@ class _Placer:
         return tuple(notes)
 
 
-def _resampled(
-    blocks: Iterator[tuple[int, Float[np.ndarray, " n"]]],
-) -> Iterator[Float[np.ndarray, " n"]]:
-    """Brings blocks to 16 kHz without delay; a change of rate starts a new filter."""
-    stream, stream_rate_hz = None, 0
-    for rate_hz, samples in blocks:
-        if stream is not None and rate_hz != stream_rate_hz:
-            yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+def _silence(
+    num_samples: int, rate_hz: int, *, channels: int
+) -> Iterator[Float[np.ndarray, "n c"]]:
+    piece = round(SILENCE_PIECE_S * rate_hz)
+    for first in range(0, num_samples, piece):
+        yield np.zeros([min(piece, num_samples - first), channels], np.float32)
+
+
+def resampled(
+    blocks: Iterable[tuple[int, Float[np.ndarray, "n c"]]], *, rate_hz: int
+) -> Iterator[Float[np.ndarray, "m c"]]:
+    """Brings blocks of any rates (Hz, samples) to one rate, without delay.
+
+    A change of rate starts a new filter. Samples that have the rate already are not changed.
+    """
+    stream, stream_rate_hz, channels = None, 0, 0
+    for block_rate_hz, samples in blocks:
+        if stream is not None and block_rate_hz != stream_rate_hz:
+            yield stream.resample_chunk(np.zeros([0, channels], np.float32), last=True)
             stream = None
         if stream is None:
-            stream_rate_hz = rate_hz
-            stream = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+            stream_rate_hz, channels = block_rate_hz, samples.shape[1]
+            stream = soxr.ResampleStream(
+                block_rate_hz, rate_hz, channels, dtype="float32", quality="HQ"
+            )
         if len(samples):
             yield stream.resample_chunk(samples)
     if stream is not None:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield stream.resample_chunk(np.zeros([0, channels], np.float32), last=True)
 
 
-def _mono(frame: av.AudioFrame) -> Float[np.ndarray, " n"]:
-    """Mean of the channels as float32, full scale 1."""
+def planes(frame: av.AudioFrame) -> Num[np.ndarray, "c n"]:
+    """The samples of a frame as they are, channel by channel."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype.kind == "f":
-        return samples.mean(axis=0, dtype=np.float32)
-    mono = samples.mean(axis=0, dtype=np.float64)
-    if samples.dtype == np.uint8:
-        mono -= 128
-    full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return (mono / full_scale).astype(np.float32)
+    return samples
+
+
+def to_float(samples: Num[np.ndarray, "*n"], kind: np.dtype) -> Float[np.ndarray, "*n"]:
+    """Samples of a format to float32 with full scale 1.
+
+    Args:
+      kind: the type of the format's samples, of which these may be a mean.
+    """
+    if kind.kind == "f":
+        return samples.astype(np.float32)
+    if kind == np.uint8:
+        samples = samples - 128.0
+    return (samples / 2.0 ** (8 * kind.itemsize - 1)).astype(np.float32)
+
+
+def _mono(frame: av.AudioFrame) -> Float[np.ndarray, "n 1"]:
+    """Mean of the channels."""
+    samples = planes(frame)
+    exact = np.float32 if samples.dtype.kind == "f" else np.float64
+    return to_float(samples.mean(axis=0, dtype=exact), samples.dtype)[:, None]
 
 
 class _Growing:

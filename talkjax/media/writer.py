@@ -7,15 +7,13 @@ from fractions import Fraction
 
 import av
 import numpy as np
-import soxr
 from av.video.reformatter import VideoReformatter
 
 from talkjax.arrays import Float, Int, UInt8
 from talkjax.data.schema import FPS, SAMPLE_RATE_HZ
 from talkjax.errors import UserError
+from talkjax.media.sound_writer import ArraySound, Sound, SoundWriter
 
-AUDIO_RATE_HZ = 48_000
-AUDIO_BITS_PER_S = 128_000
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # ITU-T H.273 code points: 1 is BT.709 for primaries, transfer and matrix, and, in FFmpeg's
 # numbering of ranges, 1 is limited ("MPEG") range. The picture is converted by, and tagged
@@ -24,7 +22,7 @@ _BT709, _LIMITED = 1, 1
 
 
 class VideoWriter:
-    """Writes RGB frames and mono sound to a file, in constant memory.
+    """Writes RGB frames and sound to a file, in constant memory.
 
     A context manager: leaving it normally finishes the file and puts it in place; leaving it
     by an exception removes what was written and leaves whatever was at `path` before. The
@@ -38,8 +36,10 @@ class VideoWriter:
       path: the file to write; .mp4, .m4v, .mov or .mkv.
       fps: frames per second.
       width, height: of every frame, in pixels.
-      audio: mono sound, float in [-1, 1] or int16; sample 0 is heard with frame 0.
-      audio_rate_hz: of `audio`; the file has 48 kHz.
+      audio: sound whose sample 0 is heard with frame 0: an array (n,) or (n, channels), float in
+        [-1, 1] or int16, or anything that gives it in pieces, such as a `Soundtrack`. Mono stays
+        mono and stereo stereo; for the rate in the file see `sound_writer.KEPT_RATES_HZ`.
+      audio_rate_hz: of an array.
       crf: x264's quality, 0 (lossless) to 51; 18 is hard to tell from the source.
       preset: x264's speed, "ultrafast" to "veryslow".
 
@@ -54,7 +54,7 @@ class VideoWriter:
         *,
         width: int,
         height: int,
-        audio: Float[np.ndarray, " n"] | Int[np.ndarray, " n"] | None = None,
+        audio: Float[np.ndarray, "n *c"] | Int[np.ndarray, "n *c"] | Sound | None = None,
         fps: int = FPS,
         audio_rate_hz: int = SAMPLE_RATE_HZ,
         crf: int = 18,
@@ -77,8 +77,10 @@ class VideoWriter:
             self._container = _open_for_writing(self._part, CONTAINERS[self._path.suffix.lower()])
             self._video = self._add_video(crf, preset)
             self._sound = None
+            if isinstance(audio, np.ndarray):
+                audio = ArraySound(audio, audio_rate_hz)
             if audio is not None:
-                self._sound = _Sound(self._container, audio, audio_rate_hz)
+                self._sound = SoundWriter(self._container, audio)
         except BaseException:
             self._part.unlink(missing_ok=True)
             raise
@@ -131,12 +133,15 @@ class VideoWriter:
         try:
             self._container.mux(self._video.encode(None))
             if self._sound is not None:
-                self._sound.finish(self._num_frames / self._fps)
+                self._sound.finish()
             self._container.close()
             os.replace(self._part, self._path)
         except (av.FFmpegError, OSError) as error:
             self._discard()
             raise self._failed(error) from error
+        except BaseException:  # a signal to stop
+            self._discard()
+            raise
 
     def _discard(self) -> None:
         try:
@@ -149,48 +154,6 @@ class VideoWriter:
 
     def _failed(self, error: OSError | av.FFmpegError) -> UserError:
         return UserError(f"{self._path}: writing failed ({error.strerror or error})")
-
-
-class _Sound:
-    """The sound track: takes the samples of one frame after the other."""
-
-    def __init__(self, container, audio: np.ndarray, rate_hz: int):
-        self._container = container
-        self._audio, self._rate_hz = audio, rate_hz
-        self._stream = container.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono")
-        self._stream.bit_rate = AUDIO_BITS_PER_S
-        self._resampler = soxr.ResampleStream(rate_hz, AUDIO_RATE_HZ, 1, dtype="float32")
-        self._taken = self._written = 0
-
-    def write_until(self, time_s: float) -> None:
-        """Writes the input samples before `time_s`; zeros where there are none."""
-        self._encode(self._resampler.resample_chunk(self._take(time_s)))
-
-    def finish(self, time_s: float) -> None:
-        """Ends the track at `time_s`."""
-        rest = self._resampler.resample_chunk(self._take(time_s), last=True)
-        missing = round(time_s * AUDIO_RATE_HZ) - self._written
-        self._encode(np.pad(rest[:missing], (0, max(0, missing - len(rest)))))
-        self._container.mux(self._stream.encode(None))
-
-    def _take(self, time_s: float) -> Float[np.ndarray, " n"]:
-        stop = round(time_s * self._rate_hz)
-        samples = self._audio[self._taken : stop]
-        if samples.dtype == np.int16:
-            samples = samples.astype(np.float32) / 32768
-        missing = stop - self._taken - len(samples)
-        self._taken = stop
-        return np.pad(samples.astype(np.float32), (0, missing))
-
-    def _encode(self, samples: Float[np.ndarray, " n"]) -> None:
-        if len(samples) == 0:
-            return
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate = AUDIO_RATE_HZ
-        frame.pts = self._written
-        frame.time_base = Fraction(1, AUDIO_RATE_HZ)
-        self._written += len(samples)
-        self._container.mux(self._stream.encode(frame))
 
 
 def _reserve(path: pathlib.Path) -> pathlib.Path:

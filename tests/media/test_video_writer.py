@@ -65,9 +65,48 @@ def test_sound_is_as_long_as_the_picture(tmp_path, seconds):
     assert len(read_audio(tmp_path / "a.mp4")) == pytest.approx(53 * 640, abs=320)
 
 
+class Pieces:
+    """Sound in uneven pieces."""
+
+    def __init__(self, samples, rate_hz):
+        self.rate_hz, self.channels = rate_hz, samples.shape[1]
+        self._samples = samples
+
+    def __iter__(self):
+        yield from np.array_split(self._samples, [10, 10, 4000, 47_000, 47_001])
+
+
+def sound_of(path):
+    """Samples (n, channels) and rate as PyAV alone decodes them."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+        return np.concatenate([f.to_ndarray() for f in frames], 1).T, frames[0].sample_rate
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "written_hz"),
+    [(8_000, 48_000), (44_100, 44_100), (48_000, 48_000), (96_000, 96_000), (192_000, 48_000)],
+)
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_stereo_and_rate_are_kept(tmp_path, rate_hz, written_hz, in_pieces):
+    sides = np.stack([beep(2.0, at, rate_hz, length_s=0.5) for at in (0.4, 1.2)], axis=1)
+    pictures = [numbered(0)] * 50
+    path = tmp_path / "a.mp4"
+    if in_pieces:
+        write(path, pictures, audio=Pieces(sides, rate_hz))
+    else:
+        write(path, pictures, audio=sides, audio_rate_hz=rate_hz)
+    samples, found_hz = sound_of(path)
+    assert (samples.shape[1], found_hz) == (2, written_hz)
+    for side, at_s in ((0, 0.4), (1, 1.2)):
+        assert onset_s(samples[:, side], found_hz) == pytest.approx(at_s, abs=0.005)
+        level = np.abs(samples[round((at_s + 0.1) * found_hz) :][: found_hz // 10, side]).max()
+        assert level == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize("preset", ["ultrafast", "medium"])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100])
 def test_flash_and_beep_stay_together(tmp_path, preset, suffix, rate_hz):
     """The offset after writing and reading is below half a frame (20 ms), at the end too."""
     for flash_frame in (10, 180):
@@ -108,6 +147,16 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path):
     with pytest.raises(UserError, match="no frames"), VideoWriter(path, width=64, height=48):
         pass
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_signal_while_the_file_is_finished_leaves_nothing(tmp_path, monkeypatch):
+    def stopped(*paths):
+        raise SystemExit(143)
+
+    monkeypatch.setattr("talkjax.media.writer.os.replace", stopped)
+    with pytest.raises(SystemExit):
+        write(tmp_path / "a.mp4", [numbered(0)] * 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_file_replaces_the_one_before_with_usual_rights(tmp_path):
