@@ -17,6 +17,9 @@ KEPT_RATES_HZ = (32_000, 44_100, 48_000, 88_200, 96_000)
 OTHERWISE_HZ = 48_000
 LAYOUTS = {1: "mono", 2: "stereo"}
 BITS_PER_S = {1: 128_000, 2: 192_000}
+# AAC comes in packets of so many samples. MP4 says how much of the last one counts, Matroska
+# does not: there the sound ends with the packet whose end is nearest.
+PACKET_SAMPLES = 1024
 # An array is handed on in pieces of this length, as each is turned into floats.
 PIECE_S = 1.0
 
@@ -59,6 +62,7 @@ class SoundWriter:
 
     def __init__(self, container: av.container.OutputContainer, sound: Sound):
         self._container = container
+        self._ends_anywhere = container.format.name != "matroska"
         self.rate_hz = sound.rate_hz if sound.rate_hz in KEPT_RATES_HZ else OTHERWISE_HZ
         self._layout = LAYOUTS[sound.channels]
         self._stream = container.add_stream("aac", rate=self.rate_hz, layout=self._layout)
@@ -69,12 +73,22 @@ class SoundWriter:
         self._written = 0
 
     def write_until(self, time_s: float) -> None:
-        """Writes the sound before `time_s`."""
-        self._encode(self._take(round(time_s * self.rate_hz) - self._written))
+        """Writes the sound before `time_s`, in whole packets."""
+        packets = self._samples_until(time_s) // PACKET_SAMPLES
+        if packets:
+            self._encode(self._take(packets * PACKET_SAMPLES))
 
-    def finish(self) -> None:
-        """Writes what the encoder still holds."""
+    def finish(self, time_s: float) -> None:
+        """Ends the sound at `time_s`."""
+        count = self._samples_until(time_s)
+        if not self._ends_anywhere:
+            count = round(count / PACKET_SAMPLES) * PACKET_SAMPLES
+        if count:
+            self._encode(self._take(count))
         self._container.mux(self._stream.encode(None))
+
+    def _samples_until(self, time_s: float) -> int:
+        return round(time_s * self.rate_hz) - self._written
 
     def _take(self, count: int) -> Float[np.ndarray, "{count} c"]:
         while len(self._waiting) < count:

@@ -133,7 +133,7 @@ class VideoWriter:
         try:
             self._container.mux(self._video.encode(None))
             if self._sound is not None:
-                self._sound.finish()
+                self._sound.finish(self._num_frames / self._fps)
             self._container.close()
             os.replace(self._part, self._path)
         except (av.FFmpegError, OSError) as error:

@@ -11,6 +11,9 @@ from talkjax.media.audio import read_audio
 from talkjax.media.video import FrameReader, VideoWriter, ping_pong_index, probe
 from tests.infer import stub
 from tests.infer.conftest import HEIGHT, WIDTH, KnowingDetector, frame
+from tests.media.synthetic_media import beep, onset_s, write_video
+from tests.media.test_audio import write_wav
+from tests.media.test_soundtrack import write_channels
 
 SETTINGS = generate.RenderSettings(reference="first", crf=18)
 
@@ -62,6 +65,52 @@ def test_the_output_lasts_as_long_as_the_sound(predictor, video, sound, tmp_path
     assert info.average_fps == 25
     assert report.frames == round(seconds * 25 + 1e-9)
     assert report.seconds == pytest.approx(report.frames / 25)
+
+
+@pytest.fixture
+def driving(tmp_path):
+    """`driving(kind)` -> a file of 2 s with a beep at 0.6 s by its clock."""
+
+    def write(kind):
+        if kind == "late":  # its first sample is at 0.5 s
+            return write_video(
+                tmp_path / "late.mp4",
+                np.arange(50) / 25,
+                audio=beep(1.5, 0.1, 48_000),
+                audio_start_s=0.5,
+            )
+        if kind == "surround":
+            channels = np.stack([beep(2.0, 0.6, 48_000)] * 6, axis=1)
+            return write_channels(tmp_path / "surround.mkv", channels, "5.1")
+        rate_hz, count = {"telephone": (8_000, 1), "stereo": (44_100, 2)}[kind]
+        channels = np.stack([beep(2.0, 0.6, rate_hz)] * count, axis=1)
+        return write_wav(tmp_path / f"{kind}.wav", channels, rate_hz)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "written"),
+    [
+        ("telephone", (8_000, 1), (48_000, 1)),
+        ("stereo", (44_100, 2), (44_100, 2)),
+        ("surround", (48_000, 2), (48_000, 2)),
+        ("late", (48_000, 1), (48_000, 1)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_driving_sound_is_heard_in_its_quality_and_at_its_place(
+    predictor, video, driving, tmp_path, kind, source, written, suffix
+):
+    out = tmp_path / f"out{suffix}"
+    report = _render(predictor, video, driving(kind), out)
+    assert (report.audio_rate_hz, report.audio_channels) == source
+    info = probe(out)
+    assert (info.audio_rate_hz, info.audio_channels) == written
+    heard = read_audio(out)
+    assert onset_s(heard) == pytest.approx(0.6, abs=0.005)
+    assert abs(len(heard) / 16_000 - report.seconds) <= 0.02
+    assert report.seconds == 2.0
 
 
 @pytest.mark.parametrize("batch_frames", [1, 3, 16])

@@ -65,6 +65,16 @@ def test_sound_is_as_long_as_the_picture(tmp_path, seconds):
     assert len(read_audio(tmp_path / "a.mp4")) == pytest.approx(53 * 640, abs=320)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("rate_hz", [32_000, 44_100, 48_000])
+@pytest.mark.parametrize("num_frames", [1, 2, 7, 50, 53])
+def test_what_is_decoded_is_as_long_as_the_picture(tmp_path, suffix, rate_hz, num_frames):
+    path = tmp_path / f"a{suffix}"
+    pictures = [numbered(0)] * num_frames
+    write(path, pictures, audio=beep(3.0, 0.0, rate_hz), audio_rate_hz=rate_hz)
+    assert len(read_audio(path)) == pytest.approx(num_frames * 640, abs=320)
+
+
 class Pieces:
     """Sound in uneven pieces."""
 
