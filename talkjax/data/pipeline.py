@@ -19,6 +19,8 @@ Keys of the config block `data` that are read here and by the samplers:
 | `windows_per_clip`         | sync: windows from one clip                                      |
 | `read_threads`             | threads that read and decode; 0 does it in the caller            |
 | `read_ahead_mb`            | bound of the examples kept ready, MiB for each process           |
+| `keep_decoded_mb`          | bound of the decoded pictures kept, MiB for each process; 0 or   |
+|                            | absent (configs from before it): none. See kept.py               |
 
 Order: source -> shuffled epochs -> random window -> this process's rows -> batch.
 Training never drops and never pads: epochs follow each other without a gap, each clip is seen
@@ -42,12 +44,15 @@ import grain
 import numpy as np
 
 from talkjax.data import schema
+from talkjax.data.kept import Keeper, KeptClip
+from talkjax.data.memory import keep_freed_memory
 from talkjax.data.source import Clip, Source, open_source
 from talkjax.data.transforms import (
     ArraySpec,
     Example,
     Sampler,
     Settings,
+    decode_frames,
     make_sampler,
     require,
 )
@@ -101,6 +106,8 @@ def make_train(
     source = open_source(data["path"], data["split"])
     clips = usable_clips(source, sampler.min_frames)
     _check_size(source, clips, data["image_size"])
+    source = _keeper(source, data)
+    keep_freed_memory()
     return TrainIterator(
         Examples(source, clips, sampler),
         settings=data,
@@ -149,7 +156,7 @@ def iterate_clips(
 class Examples:
     """The usable clips as grain reads them, with a note of what each thread is doing."""
 
-    def __init__(self, source: Source, clips: list[int], sampler: Sampler):
+    def __init__(self, source: Source | Keeper, clips: list[int], sampler: Sampler):
         self.source = source
         self.clips = clips
         self.sampler = sampler
@@ -158,14 +165,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> schema.Record:
+    def __getitem__(self, index: int) -> schema.Record | KeptClip:
         clip = self.source.clips[self.clips[index]]
         self._note(f"reading clip {clip.clip_id} (shard {clip.shard})")
         record = self.source[self.clips[index]]
         self._note(f"decoding clip {clip.clip_id}")
         return record
 
-    def draw(self, record: schema.Record, rng: np.random.Generator) -> Example:
+    def draw(self, record: schema.Record | KeptClip, rng: np.random.Generator) -> Example:
         example = self.sampler(record, rng)
         self._note("idle")
         return example
@@ -198,7 +205,7 @@ class Epochs(grain.MapDataset):
     def __len__(self) -> int:
         return sys.maxsize
 
-    def __getitem__(self, index: int) -> schema.Record:
+    def __getitem__(self, index: int) -> schema.Record | KeptClip:
         epoch, place = divmod(index, len(self._parent))
         return self._parent[int(self._order(epoch)[place])]
 
@@ -328,6 +335,20 @@ def _read_options(settings: Settings, sampler: Sampler) -> grain.ReadOptions:
     if threads == 0:
         return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
     return grain.ReadOptions(num_threads=min(threads, ahead), prefetch_buffer_size=ahead)
+
+
+def _keeper(source: Source, data: Settings) -> Source | Keeper:
+    keep_mb = data.get("keep_decoded_mb", 0.0)  # configs saved before there was one lack it
+    if keep_mb < 0:
+        raise UserError(f"data.keep_decoded_mb: got {keep_mb}, want 0 (keep nothing) or more")
+    if not keep_mb:
+        return source
+    return Keeper(
+        source,
+        size_px=data["image_size"],
+        budget_bytes=int(keep_mb * MIB),
+        decode=decode_frames,
+    )
 
 
 def _check_size(source: Source, clips: list[int], image_size: int) -> None:

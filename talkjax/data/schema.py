@@ -6,6 +6,7 @@ of the audio, and `audio_i16` covers exactly the frames (640 samples a frame).
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import msgpack
@@ -29,7 +30,8 @@ class Record:
       identity: who speaks; clips of one person share it.
       split: "train", "val" or "test".
       size_px: side of the square face crops.
-      frames_jpeg: t JPEGs, RGB, size_px square.
+      frames_jpeg: t JPEGs, RGB, size_px square; a decoded record has views of one blob, which
+        compare and hash like bytes.
       frame_times_s: (t,) float64, time of each frame on the source's own clock.
       audio_i16: (t * 640,) int16, 16 kHz mono.
       mel: (s, 80) float16, log-mel of the audio (ops/mel.py), s = 1 + n // 200.
@@ -48,7 +50,7 @@ class Record:
     identity: str
     split: str
     size_px: int
-    frames_jpeg: tuple[bytes, ...]
+    frames_jpeg: tuple[bytes | memoryview, ...]
     frame_times_s: np.ndarray
     audio_i16: np.ndarray
     mel: np.ndarray
@@ -136,9 +138,9 @@ def decode(data: bytes) -> Record:
         raise ValueError(f"not a TalkJAX record ({error}); prepare the data again") from error
     if version != VERSION:
         raise ValueError(f"record schema version: got {version}, want {VERSION}; prepare it again")
-    ends = np.cumsum(payload["frame_bytes"]).tolist()
+    ends = list(itertools.accumulate(payload["frame_bytes"]))
     blob = memoryview(payload["frames"])
-    frames = tuple(bytes(blob[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+    frames = tuple(blob[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True))
     return Record(
         **{name: payload[name] for name in TEXTS},
         **{name: _unpack_array(payload[name]) for name in ARRAYS},

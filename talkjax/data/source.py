@@ -17,8 +17,8 @@ from array_record.python import array_record_module
 from talkjax.data import fake, schema, writer
 from talkjax.errors import UserError
 
-# Without readahead a random read fetches little more than its record.
-READER_OPTIONS = "readahead_buffer_size:0"
+# Without readahead a random read fetches little more than its record; threads are ours.
+READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 READER_BUFFER_BYTES = 32768
 
 

@@ -17,11 +17,13 @@ from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
 
 from talkjax.data import schema
+from talkjax.data.kept import KeptClip
 from talkjax.errors import UserError
 from talkjax.ops.mel import MEL_BINS, mel_start, mel_windows
 
 REFERENCES = ("any", "elsewhere")
 Example = dict[str, np.ndarray]
+Clip = schema.Record | KeptClip
 # The config block `data`; pipeline.py lists its keys.
 Settings = ConfigDict | Mapping[str, Any]
 
@@ -49,7 +51,7 @@ class Sampler(Protocol):
     def spec(self) -> dict[str, ArraySpec]:
         """What `__call__` returns, without the batch axis."""
 
-    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example: ...
+    def __call__(self, record: Clip, rng: np.random.Generator) -> Example: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Talking:
             return target, reference, target
         return target, reference, _start_at_distance(distance, self.pose_gap_frames, rng)
 
-    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example:
+    def __call__(self, record: Clip, rng: np.random.Generator) -> Example:
         t, radius = self.clip_frames, self.lip_radius_frames
         target, reference, pose = self.starts(record.num_frames, rng)
         mirrored = self.flip and rng.random() < 0.5
@@ -128,7 +130,7 @@ class Talking:
         # the target's own frames are there already: a view of them costs nothing
         apart = [] if pose == target else [pose + window]
         wanted = np.concatenate([context, reference + window, *apart])
-        pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
+        pictures = _mirror(_pictures(record, wanted, size_px=self.image_size), mirrored)
         pose_first = radius if pose == target else len(context) + t
         return {
             "frames_u8": pictures[: len(context)],
@@ -166,12 +168,12 @@ class Sync:
             "start_frames": ArraySpec((w,), np.dtype(np.int32)),
         }
 
-    def __call__(self, record: schema.Record, rng: np.random.Generator) -> Example:
+    def __call__(self, record: Clip, rng: np.random.Generator) -> Example:
         t, w = self.clip_frames, self.windows_per_clip
         starts = rng.choice(record.num_frames - t + 1, size=w, replace=False)
         mirrored = self.flip and rng.random() < 0.5
         wanted = (starts[:, None] + np.arange(t)).reshape(-1)
-        pictures = _mirror(decode_frames(record, wanted, size_px=self.image_size), mirrored)
+        pictures = _mirror(_pictures(record, wanted, size_px=self.image_size), mirrored)
         return {
             "frames_u8": pictures.reshape(w, t, *pictures.shape[1:]),
             "mel_chunk": _mel(record, starts, self.mel_frames),
@@ -283,11 +285,19 @@ def _start_at_distance(
     return int(allowed[rng.integers(len(allowed))])
 
 
+def _pictures(
+    clip: Clip, indices: Int[np.ndarray, " t"], *, size_px: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    if isinstance(clip, KeptClip):
+        return clip.pictures(indices)
+    return decode_frames(clip, indices, size_px=size_px)
+
+
 def _mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
     return pictures[:, :, ::-1] if mirrored else pictures
 
 
-def _mel(record: schema.Record, frames: np.ndarray, mel_frames: int) -> np.ndarray:
+def _mel(record: Clip, frames: np.ndarray, mel_frames: int) -> np.ndarray:
     windows = mel_windows(record.mel, mel_start(frames), mel_frames=mel_frames)
     return windows.astype(np.float32, order="C")
 
