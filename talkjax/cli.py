@@ -5,13 +5,18 @@ when it is called, so that `talkjax --help` is quick. A module that passes flags
 parser sets `PASSES_UNKNOWN_FLAGS = True` and finds them in `args.unknown_flags`.
 
 Bad input is a `UserError`: one line on stderr, exit code 2. Any other exception is a defect
-of this program and keeps its traceback.
+of this program and keeps its traceback. SIGTERM unwinds like an exception, so that a stopped
+command leaves no half-written file; a module that sees to its signals itself sets
+`HANDLES_SIGTERM = True`.
 """
 
 import argparse
+import contextlib
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import NamedTuple
 
@@ -19,6 +24,7 @@ from talkjax.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class Command(NamedTuple):
@@ -31,32 +37,34 @@ class Command(NamedTuple):
 COMMANDS = {
     "prepare": Command(
         "raw video to a data set: crop, align, filter, write ArrayRecord shards",
-        "talkjax prepare videos/ data/ --layout folder --workers 4",
+        "talkjax prepare raw/grid data/grid --layout grid --workers 4",
     ),
     "doctor": Command(
         "what is in a prepared data set: counts, rejects by reason, sizes, a contact sheet",
-        "talkjax doctor data/",
+        "talkjax doctor data/grid --out doctor/",
     ),
     "train": Command(
         "train a method as its config says; a second start resumes",
-        "talkjax train --config configs/synctalkface_grid.py:cpu --workdir runs/a "
-        "--config.data.path=data/",
+        "talkjax train --config configs/sync_critic_grid.py:cpu --workdir runs/critic \\\n"
+        "      --config.data.path=data/grid\n"
+        "  talkjax train --config configs/synctalkface_grid.py:cpu --workdir runs/lips \\\n"
+        "      --config.data.path=data/grid --config.experts.sync.checkpoint=runs/critic",
     ),
     "evaluate": Command(
         "numbers for a checkpoint on held-out clips, beside ground truth and baselines",
-        "talkjax evaluate --workdir runs/a --data data/ --split test",
+        "talkjax evaluate --workdir runs/lips --data data/grid --split test --out report",
     ),
     "generate": Command(
         "a picture or a video, and any sound, to a lip-synced video",
-        "talkjax generate --checkpoint runs/a --face face.mp4 --audio voice.wav --out out.mp4",
+        "talkjax generate --checkpoint runs/lips --face face.mp4 --audio voice.wav --out out.mp4",
     ),
     "inspect": Command(
         "what a trained net has learned: what each memory slot holds and which words use it",
-        "talkjax inspect memory --checkpoint runs/a --data data/ --split test --out memory/",
+        "talkjax inspect memory --checkpoint runs/lips --data data/grid --split test --out memory/",
     ),
     "export": Command(
         "a training workdir to a small checkpoint folder that generates and evaluates",
-        "talkjax export --workdir runs/a --out models/a",
+        "talkjax export --workdir runs/lips --out models/lips",
     ),
     "bench": Command(
         "speed and memory of the parts, as JSON",
@@ -87,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"talkjax {name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except _Terminated:
+        print(f"talkjax {name}: terminated", file=sys.stderr)
+        return EXIT_TERMINATED
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -98,7 +109,33 @@ def _run(name: str, argv: Sequence[str]) -> int:
         args.unknown_flags = unknown
     elif unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return module.run(args)
+    if getattr(module, "HANDLES_SIGTERM", False):
+        return module.run(args)
+    with _unwinding_on_sigterm():
+        return module.run(args)
+
+
+class _Terminated(SystemExit):
+    """SIGTERM came. Nothing that catches `Exception` catches it."""
+
+
+@contextlib.contextmanager
+def _unwinding_on_sigterm() -> Iterator[None]:
+    """SIGTERM raises in the main thread; a second one kills as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate(number: int, _frame: object) -> None:
+        signal.signal(number, before)
+        raise _Terminated(EXIT_TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:

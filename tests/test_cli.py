@@ -1,5 +1,9 @@
+import importlib
+import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -44,6 +48,37 @@ def test_interruption_is_130(monkeypatch, capsys):
     _install(monkeypatch, run)
     assert cli.main(["env"]) == 130
     assert capsys.readouterr().err == "talkjax env: interrupted\n"
+
+
+def test_sigterm_unwinds_and_is_143(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+
+    def run(args):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            # A second one kills as usual.
+            cleaned.append(signal.getsignal(signal.SIGTERM))
+
+    _install(monkeypatch, run)
+    assert cli.main(["env"]) == 143
+    assert capsys.readouterr().err == "talkjax env: terminated\n"
+    assert cleaned == [before]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_command_may_see_to_its_signals_itself(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+    run = lambda args: seen.append(signal.getsignal(signal.SIGTERM)) or 0  # noqa: E731
+    _install(monkeypatch, run)
+    cli.main(["env"])
+    _install(monkeypatch, run, HANDLES_SIGTERM=True)
+    cli.main(["env"])
+    assert seen[0] is not before and seen[1] is before
+    assert importlib.import_module("talkjax.commands.train").HANDLES_SIGTERM
 
 
 def test_the_commands_exit_code_is_returned(monkeypatch):

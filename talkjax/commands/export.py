@@ -1,4 +1,4 @@
-"""`talkjax export`: the last step of a training workdir as a small folder of its own."""
+"""`talkjax export`: the best step of a training workdir, else the last, as a small folder."""
 
 import argparse
 from pathlib import Path

@@ -3,6 +3,7 @@
 import argparse
 
 PASSES_UNKNOWN_FLAGS = True
+HANDLES_SIGTERM = True  # saves, then stops
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
