@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 
 from talkjax.arrays import Float, UInt8
+from talkjax.ops import image
 
 EVAL_SIZE_PX = 128
-# Rows and columns of the canonical crop at EVAL_SIZE_PX. The eyes lie at row 36, 43 px apart,
-# so this is 0.66 to 1.79 eye distances below them and 0.75 to either side: both lips of an
-# open mouth with their corners, and no nose bridge.
-MOUTH_ROWS_PX = (64, 112)
-MOUTH_COLUMNS_PX = (32, 96)
+# Rows and columns of the canonical crop at EVAL_SIZE_PX: (64, 112) and (32, 96). The eyes lie at
+# row 36, 43 px apart, so this is 0.66 to 1.79 eye distances below them and 0.75 to either side:
+# both lips of an open mouth with their corners, and no nose bridge.
+_TOP, _BOTTOM, _LEFT, _RIGHT = (round(side * EVAL_SIZE_PX) for side in image.MOUTH)
+MOUTH_ROWS_PX = (_TOP, _BOTTOM)
+MOUTH_COLUMNS_PX = (_LEFT, _RIGHT)
 # Identical frames have no finite PSNR; JSON has no infinity.
 PSNR_CAP_DB = 100.0
 
