@@ -74,13 +74,18 @@ def _memory(job: Job) -> str:
         )
         .compile()
     )
+    sizes_mb = memory_mb(compiled)
+    return "\n".join(f"  {name:24}{size:>12,.1f} MB" for name, size in sizes_mb.items())
+
+
+def memory_mb(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """What a compiled program needs on each device, by kind, and "together"."""
     found = compiled.memory_analysis()
-    numbers = {
+    sizes = {
         "arguments": found.argument_size_in_bytes,
         "temporary": found.temp_size_in_bytes,
         "output, not donated": found.output_size_in_bytes - found.alias_size_in_bytes,
         "program": found.generated_code_size_in_bytes,
     }
-    lines = [f"  {name:24}{size / 1e6:>12,.1f} MB" for name, size in numbers.items()]
-    lines.append(f"  {'together':24}{sum(numbers.values()) / 1e6:>12,.1f} MB")
-    return "\n".join(lines)
+    sizes["together"] = sum(sizes.values())
+    return {name: size / 1e6 for name, size in sizes.items()}

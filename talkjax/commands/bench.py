@@ -14,6 +14,7 @@ from benchmarks import report
 BENCHMARKS = {
     "data": "benchmarks.data",
     "generate": "benchmarks.generate",
+    "train": "benchmarks.train",
 }
 
 

@@ -136,7 +136,7 @@ def fit(
     placed, shardings = placed_state(job)
     start = checkpoints.latest_step()
     if start is None:
-        start, scores, state = 0, {}, _begin(job, shardings)
+        start, scores, state = 0, {}, begin(job, shardings)
     else:
         saved = checkpoints.read_config(step=start)
         check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
@@ -248,7 +248,7 @@ def _create(root: Key, *, method: Method, optimizers: dict, spec: Batch) -> Trai
     return create_state(method, optimizers, root, element_spec=spec)
 
 
-def _begin(job: Job, shardings: TrainState) -> TrainState:
+def begin(job: Job, shardings: TrainState) -> TrainState:
     """The state at step 0, each leaf made where it will live."""
     state = jax.jit(_creator(job), out_shardings=shardings)(root_key(job.settings.seed))
     if job.initial and not set(job.initial) & set(state.params):
