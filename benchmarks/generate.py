@@ -137,6 +137,7 @@ def untrained(variant: str, out: Path) -> Path:
     from configs import synctalkface_grid
     from talkjax import assemble
     from talkjax.methods import synctalkface
+    from talkjax.ops import geometry
     from talkjax.train import checkpoint
     from talkjax.train.files import hashable
 
@@ -150,6 +151,7 @@ def untrained(variant: str, out: Path) -> Path:
         model_vars=jax.device_get(model_vars),
         step=0,
         scores={},
+        data_settings={"smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES},
     )
     checkpoint.write_export(trained, out)
     return out

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from talkjax.errors import UserError
+from talkjax.ops.geometry import SMOOTH_SIGMA_FRAMES
 
 SEVERAL_FACES = ("largest", "reject")
 ON_DEFECT = ("trim", "reject")
@@ -35,7 +36,7 @@ class Settings:
     on_defect: str = "trim"
     min_kept_fraction: float = 0.5
     max_gap_frames: int = 5
-    smooth_sigma_frames: float = 2.5
+    smooth_sigma_frames: float = SMOOTH_SIGMA_FRAMES
     detect_every_frames: int = 5
     jpeg_quality: int = 95
 

@@ -3,6 +3,7 @@
 A second start with the same workdir goes on where the first one stopped.
 """
 
+import dataclasses
 import logging
 import pathlib
 import sys
@@ -14,6 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from talkjax import assemble, dry_run
+from talkjax.data import source
 from talkjax.errors import UserError
 from talkjax.train.files import plain, read_json
 from talkjax.train.loop import Stopped, check_config, fit
@@ -43,6 +45,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
             allow_change=allow_config_change,
         )
     job = assemble.make_job(config, workdir=workdir, copy_experts=True)
+    job = dataclasses.replace(job, data_settings=source.data_settings(config.data.path))
     data = assemble.make_data(config, split=config.data.split, seed=config.run.seed)
     hooks = assemble.make_hooks(config, job)
     fit(job, data, workdir=workdir, hooks=hooks, allow_config_change=allow_config_change)

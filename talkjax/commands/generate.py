@@ -76,16 +76,18 @@ def run(args: argparse.Namespace) -> int:
         DlibDetector(),
         num_frames=speech.num_frames,
         size_px=predictor.size_px,
+        smooth_sigma_frames=predictor.smooth_sigma_frames,
         missing_face=args.missing_face,
         face_choice=args.face_choice,
     )
-    for note in (*speech.notes, *plan.notes):
+    early = (*predictor.notes, *speech.notes, *plan.notes)
+    for note in early:
         print(f"warning: {note}", file=sys.stderr, flush=True)
     settings = generate.RenderSettings(
         reference=args.reference, crf=args.crf, contact_sheet=args.contact_sheet
     )
     report = generate.render(predictor, plan, speech, out=args.out, settings=settings)
-    for note in report.notes[len(speech.notes) + len(plan.notes) :]:
+    for note in report.notes[len(early) :]:
         print(f"warning: {note}", file=sys.stderr)
     print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _text(report))
     return 0

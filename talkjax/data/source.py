@@ -16,6 +16,7 @@ from array_record.python import array_record_module
 
 from talkjax.data import fake, schema, writer
 from talkjax.errors import UserError
+from talkjax.ops import geometry
 
 # Without readahead a random read fetches little more than its record; threads are ours.
 READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
@@ -78,6 +79,18 @@ def open_source(path: str | os.PathLike, split: str) -> Source:
     if str(path).startswith(fake.SCHEME):
         return ToySource(str(path), split)
     return FolderSource(path, split)
+
+
+def data_settings(path: str | os.PathLike) -> dict[str, Any]:
+    """How a data set was prepared: the settings in its index. A toy's say how its crops behave.
+
+    Raises:
+      UserError: if there is no data set.
+    """
+    if str(path).startswith(fake.SCHEME):
+        fake.parse(str(path))
+        return {"layout": "fake", "smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES}
+    return read_index(path)["settings"]
 
 
 def read_index(path: str | os.PathLike) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def render(
     clock = _Clock()
     height, width = plan.source_hw
     sheet = ContactSheet(speech.num_frames, tile_px=predictor.size_px)
-    notes = [*speech.notes, *plan.notes]
+    notes = [*predictor.notes, *speech.notes, *plan.notes]
     work = _decoded(predictor, plan, speech, reference=settings.reference, clock=clock)
     ahead = background(work, depth=QUEUE_FRAMES)
     done = background(_pasted(predictor, ahead, clock=clock), depth=QUEUE_FRAMES)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from talkjax.errors import UserError
-from talkjax.ops import image
+from talkjax.ops import geometry, image
 from talkjax.ops import mel as mel_ops
 
 
@@ -49,6 +49,8 @@ class Predictor:
       audio_shift_frames: the window of frame f starts at the mel frame of f + this.
       hide_from: rows from this fraction of the crop's side down are hidden from the model.
       batch_frames: frames per call of the device.
+      smooth_sigma_frames: how the crops that it was trained on were smoothed over time.
+      notes: one-line warnings.
     """
 
     def __init__(self, trained, *, batch_frames: int):
@@ -66,6 +68,15 @@ class Predictor:
         self.audio_shift_frames = int(config.data.audio_shift_frames)
         self.hide_from = float(config.model.hide_from)
         self.batch_frames = batch_frames
+        self.notes: tuple[str, ...] = ()
+        if "smooth_sigma_frames" in trained.data_settings:
+            self.smooth_sigma_frames = float(trained.data_settings["smooth_sigma_frames"])
+        else:
+            self.smooth_sigma_frames = geometry.SMOOTH_SIGMA_FRAMES
+            self.notes = (
+                "checkpoint: it does not say how the crops of its data were smoothed; taken as "
+                f"by default: over {self.smooth_sigma_frames} frames",
+            )
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
         self._predict = _compiled_predict(method.build(**_settings(config.model)).predict_fn)

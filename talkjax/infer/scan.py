@@ -25,8 +25,6 @@ from talkjax.ops import geometry
 MIN_FACE_PX = 40.0
 # The model hears this much at once; shorter sound has no whole window.
 MIN_AUDIO_S = 0.2
-# As the data sets are prepared.
-SMOOTH_SIGMA_FRAMES = 2.5
 # How long `--missing-face hold` keeps a crop where it was: 1 s.
 HOLD_LIMIT_FRAMES = 25
 
@@ -112,6 +110,7 @@ def scan_face(
     *,
     num_frames: int,
     size_px: int,
+    smooth_sigma_frames: float,
     missing_face: MissingFace,
     face_choice: Literal["largest", "center"],
 ) -> FacePlan:
@@ -120,6 +119,7 @@ def scan_face(
     Args:
       num_frames: frames of the output; the rest of a longer video is not looked at.
       size_px: side of the model's crops.
+      smooth_sigma_frames: smoothing of the crops over time, as in the model's data.
       missing_face: what to do about frames without a face; see `planned_crops`.
       face_choice: which of several faces.
 
@@ -132,7 +132,8 @@ def scan_face(
         found = track(frames, detector, settings=settings)
         notes = list(source.notes)
     check_face(path, found)
-    crops, plan_notes = planned_crops(path, found, size_px=size_px, missing_face=missing_face)
+    smooth = geometry.smooth_crops(found.landmarks_xy_px, size_px, smooth_sigma_frames)
+    crops, plan_notes = planned_crops(path, found, smooth, missing_face=missing_face)
     if found.max_faces > 1:
         notes.append(
             f"{path}: {found.max_faces} faces in a frame; the {face_choice} one is taken "
@@ -165,14 +166,15 @@ def check_face(path: Path, found: Track) -> None:
 
 
 def planned_crops(
-    path: Path, found: Track, *, size_px: int, missing_face: MissingFace
+    path: Path, found: Track, crops: Float[np.ndarray, "t 2 3"], *, missing_face: MissingFace
 ) -> tuple[Float[np.ndarray, "t 2 3"], tuple[str, ...]]:
     """Crop transforms, NaN where a frame stays as it is, and what to tell about it.
+
+    `crops` are those of the frames with a face, NaN in others.
 
     "error" refuses a video in which the face is missing; "pass" leaves such frames as they are;
     "hold" keeps the last crop for up to `HOLD_LIMIT_FRAMES`, then leaves the frame as it is.
     """
-    crops = geometry.smooth_crops(found.landmarks_xy_px, size_px, SMOOTH_SIGMA_FRAMES)
     if not found.missing:
         return crops, ()
     ranges = ", ".join(_range_text(first, end) for first, end in found.missing)
@@ -184,6 +186,7 @@ def planned_crops(
         )
     if missing_face == "pass":
         return crops, (f"{what}; they stay as they are",)
+    crops = crops.copy()
     for first, end in found.missing:
         if first > 0:
             crops[first : min(end, first + HOLD_LIMIT_FRAMES)] = crops[first - 1]

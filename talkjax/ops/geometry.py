@@ -22,6 +22,8 @@ NOSE = 4
 # The crop, in fractions of its side: the two eye centres sit at x = 0.5 -+ 1/6, y = 0.28.
 EYE_DISTANCE_FRACTION = 1 / 3
 EYE_LINE_FRACTION = 0.28
+# How much a data set's crops are smoothed over time unless its preparation was told otherwise.
+SMOOTH_SIGMA_FRAMES = 2.5
 
 # iBUG's 68 points (0-based).
 EYE_A_68 = slice(36, 42)

@@ -54,6 +54,7 @@ class Trained:
       model_vars: variables of the same nets.
       step: how many steps it was trained.
       scores: the last validation before it was saved, {} if there was none.
+      data_settings: how its data were prepared; {} where that was not noted (older runs).
     """
 
     config: ml_collections.ConfigDict
@@ -61,6 +62,7 @@ class Trained:
     model_vars: dict[str, Tree]
     step: int
     scores: dict[str, float]
+    data_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Checkpoints:
@@ -106,15 +108,18 @@ class Checkpoints:
         data_state: Any,
         config: Mapping[str, Any],
         scores: Mapping[str, Any],
+        data_settings: Mapping[str, Any],
     ) -> None:
         """Starts to save; the state may be donated at once.
 
         Args:
+          data_settings: how the data were prepared, as JSON.
           scores: {"step", "values"} of the last validation, or {}.
         """
         if step in self._manager.all_steps():
             return
-        about = {"format": FORMAT_VERSION, "leaves": _leaf_table(state), "scores": dict(scores)}
+        about = {"scores": dict(scores), "data_settings": dict(data_settings)}
+        about |= {"format": FORMAT_VERSION, "leaves": _leaf_table(state)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -304,12 +309,8 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
     try:
         np.savez(temporary / "params.npz", **arrays)
         write_json(temporary / "config.json", plain(trained.config))
-        about = {
-            "format": FORMAT_VERSION,
-            "step": trained.step,
-            "scores": trained.scores,
-            "empty": empty,
-        }
+        about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
+        about |= {"empty": empty, "data_settings": trained.data_settings}
         write_json(temporary / "about.json", about)
         os.replace(temporary, out)
     finally:
@@ -329,6 +330,7 @@ def _load_export(folder: pathlib.Path) -> Trained:
         model_vars=tree["vars"],
         step=about["step"],
         scores=about["scores"],
+        data_settings=_data_settings(about),
     )
 
 
@@ -363,7 +365,12 @@ def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
         model_vars=state["model_vars"] | state["ema"]["vars"],
         step=chosen,
         scores=scores["values"] if scores else {},
+        data_settings=_data_settings(notes[chosen].about),
     )
+
+
+def _data_settings(about: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(about["data_settings"]) if "data_settings" in about else {}  # older ones lack it
 
 
 def _choose_step(notes: Mapping[int, Any]) -> int:

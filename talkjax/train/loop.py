@@ -65,6 +65,8 @@ class Job:
       element_spec: a global batch as `jax.ShapeDtypeStruct`s.
       experts: {name: {"params", "vars"}}, frozen.
       initial: {net: {"params", "vars"}} to begin from, for some of the nets; {} for none.
+      data_settings: how the data were prepared, for those who use the model; goes with each
+        checkpoint.
     """
 
     method: Method
@@ -78,6 +80,7 @@ class Job:
     element_spec: Batch
     experts: Nets
     initial: Nets = dataclasses.field(default_factory=dict)
+    data_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +182,12 @@ def fit(
         report_closed()
         window.check()
         checkpoints.save(
-            state, step=done, data_state=data.get_state(), config=job.config, scores=scores
+            state,
+            step=done,
+            data_state=data.get_state(),
+            config=job.config,
+            scores=scores,
+            data_settings=job.data_settings,
         )
 
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,7 @@ import pytest
 import simplejpeg
 
 from talkjax.data import fake, schema, writer
-from talkjax.data.source import open_source, read_index
+from talkjax.data.source import data_settings, open_source, read_index
 from talkjax.errors import UserError
 
 
@@ -39,6 +39,14 @@ def test_records_come_in_the_order_of_the_index(dataset_folder, toy_clips):
         assert source.clips[index].frames == source[index].num_frames == meta.frames
         assert schema.encode(source[index]) == data
         source.check(index)
+
+
+def test_how_the_data_were_prepared_can_be_asked(dataset_folder):
+    _edit_index(dataset_folder, settings={"smooth_sigma_frames": 1.5})
+    assert data_settings(dataset_folder) == {"smooth_sigma_frames": 1.5}
+    assert data_settings("fake://1x8")["smooth_sigma_frames"] == 2.5
+    with pytest.raises(UserError, match="want fake://"):
+        data_settings("fake://many")
 
 
 def test_a_missing_folder_is_named_with_the_remedy(tmp_path):

@@ -19,6 +19,7 @@ class StubTrained(NamedTuple):
     params: dict
     model_vars: dict
     step: int
+    data_settings: dict
 
 
 def _no_nets(key, batch):
@@ -69,4 +70,6 @@ def trained(*, name: str = "invert_colours", model: dict | None = None, shift: i
             },
         }
     )
-    return StubTrained(config, {"gen": {"offset": jnp.zeros(())}}, {}, 7)
+    return StubTrained(
+        config, {"gen": {"offset": jnp.zeros(())}}, {}, 7, {"smooth_sigma_frames": 2.5}
+    )

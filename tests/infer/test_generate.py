@@ -24,6 +24,7 @@ def _plan(path, speech, *, missing_face="error"):
         KnowingDetector(),
         num_frames=speech.num_frames,
         size_px=stub.SIZE_PX,
+        smooth_sigma_frames=2.5,
         missing_face=missing_face,
         face_choice="largest",
     )

@@ -6,6 +6,7 @@ import pytest
 from talkjax.errors import UserError
 from talkjax.infer import scan
 from talkjax.media.track import Track
+from talkjax.ops import geometry
 from tests.infer.conftest import LANDMARKS, KnowingDetector
 
 SIZE_PX = 32
@@ -25,7 +26,8 @@ def _track(num_frames, *, missing=(), box_px=60.0):
 
 
 def _plan(track, missing_face):
-    return scan.planned_crops(PATH, track, size_px=SIZE_PX, missing_face=missing_face)
+    crops = geometry.smooth_crops(track.landmarks_xy_px, SIZE_PX, 2.5)
+    return scan.planned_crops(PATH, track, crops, missing_face=missing_face)
 
 
 def _has_crop(crops):
@@ -86,12 +88,13 @@ def test_silence_is_said(sound):
     assert scan.read_speech(sound(0.5)).notes == ()
 
 
-def _scan(video, detector, *, num_frames=8):
+def _scan(video, detector, *, num_frames=8, sigma_frames=2.5):
     return scan.scan_face(
         video,
         detector,
         num_frames=num_frames,
         size_px=SIZE_PX,
+        smooth_sigma_frames=sigma_frames,
         missing_face="error",
         face_choice="largest",
     )
@@ -100,6 +103,32 @@ def _scan(video, detector, *, num_frames=8):
 def test_a_longer_video_is_looked_at_as_far_as_the_sound_goes(video):
     assert _scan(video, KnowingDetector(), num_frames=8).num_frames == 8
     assert _scan(video, KnowingDetector(), num_frames=500).num_frames == 11
+
+
+def test_crops_are_smoothed_as_much_as_asked(video):
+    class Jumping(KnowingDetector):
+        """The face is 8 px further right from the fourth frame on."""
+
+        calls = 0
+
+        def follow(self, rgb, landmarks_xy_px):
+            self.calls += 1
+            moved, patch = super().follow(rgb, landmarks_xy_px)
+            return moved + np.float32([8, 0]) * (self.calls == 3), patch
+
+        def confirm(self, patch):
+            return 1.0
+
+        def detect(self, rgb):
+            return super().detect(rgb) if self.calls == 0 else []
+
+    def steps(sigma_frames):
+        crops = _scan(video, Jumping(), num_frames=9, sigma_frames=sigma_frames).crop_to_source
+        return np.diff(crops[:, 0, 2])
+
+    assert steps(0.0).max() > 7
+    assert 0 < steps(1.0).max() < 5
+    assert 0 < steps(4.0).max() < steps(1.0).max()
 
 
 def test_several_faces_are_said_with_the_rule(video):

@@ -63,6 +63,23 @@ def test_export_of_an_export_is_the_same(workdir, tmp_path):
         assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
 
 
+def test_how_the_data_were_prepared_goes_with_every_form(tmp_path):
+    settings = {"smooth_sigma_frames": 1.5, "layout": "grid"}
+    job = toys.gan_job(steps=4, data_settings=settings)
+    fit(job, toys.Batches(), workdir=tmp_path / "w", hooks=Hooks())
+    checkpoint.export(tmp_path / "w", tmp_path / "out")
+    for folder in ("w", "out"):
+        assert checkpoint.load_trained(tmp_path / folder).data_settings == settings
+
+
+def test_a_checkpoint_from_before_that_was_kept_can_be_read(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out")
+    about = json.loads((tmp_path / "out" / "about.json").read_text())
+    del about["data_settings"]
+    (tmp_path / "out" / "about.json").write_text(json.dumps(about))
+    assert checkpoint.load_trained(tmp_path / "out").data_settings == {}
+
+
 def test_loading_what_is_no_checkpoint_says_what_was_found(tmp_path):
     with pytest.raises(UserError, match="found nothing"):
         checkpoint.load_trained(tmp_path / "absent")
