@@ -35,6 +35,8 @@ EXPERT_INITS = ("checkpoint", "random")
 # What an expert must have been trained with: the same pictures and the same stretch of sound.
 SAME_IN_EXPERT = ("data.image_size", "data.clip_frames", "data.mel_frames", "model.channel_order")
 PICTURE_ROWS = 4
+# From left to right; jit hands dicts back in alphabetical order.
+PICTURE_COLUMNS = ("input", "reference", "generated", "truth")
 _log = logging.getLogger(__name__)
 
 
@@ -301,6 +303,7 @@ def make_pictures(
         data.close()
         key = stream(root_key(0), 0, "pictures")
         columns = jax.device_get(predict(params, model_vars, batch, key))
+        columns = {name: columns[name] for name in PICTURE_COLUMNS if name in columns}
         return {"clips": pictures.grid({name: _as_u8(c) for name, c in columns.items()})}
 
     return draw
