@@ -33,7 +33,6 @@ core_seconds = usage.ru_utime + usage.ru_stime
 print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak_memory_mb":
     usage.ru_maxrss / 1024, "core_seconds": core_seconds}), file=sys.stderr)
 """
-SAMPLE_RATE_HZ = 16_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +88,8 @@ def measure(flags: list) -> dict[str, Any]:
         "frames": report["frames"],
         "width": report["width"],
         "height": report["height"],
+        "audio_rate_hz": report["audio_rate_hz"],
+        "audio_channels": report["audio_channels"],
         "batch_frames": report["batch_frames"],
         "wall_seconds": round(wall_s, 2),
         "core_seconds": round(used["core_seconds"], 2),
@@ -118,15 +119,18 @@ def memory_ratios(cases: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def repeated(voice: Path, out: Path, *, seconds: float) -> Path:
-    """The voice again and again, as a WAV of a given length."""
-    from talkjax.media.audio import read_audio
+    """The voice again and again, as a WAV of a given length with its rate and channels."""
+    from talkjax.media.probe import probe
+    from talkjax.media.soundtrack import Soundtrack
 
-    samples = np.resize(read_audio(voice), round(seconds * SAMPLE_RATE_HZ))
-    with wave.open(str(out), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    with Soundtrack(voice, start_s=probe(voice).start_s) as track:
+        samples = (np.concatenate(list(track)) * 32767).astype("<i2")
+        whole = np.resize(samples, (round(seconds * track.rate_hz), track.channels))
+        with wave.open(str(out), "wb") as file:
+            file.setnchannels(track.channels)
+            file.setsampwidth(2)
+            file.setframerate(track.rate_hz)
+            file.writeframes(whole.tobytes())
     return out
 
 

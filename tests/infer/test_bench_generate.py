@@ -4,6 +4,7 @@ import wave
 import numpy as np
 
 from benchmarks import generate
+from tests.media.test_audio import tone, write_wav
 
 
 def test_a_small_process_is_measured_as_small_whatever_the_size_of_its_parent():
@@ -31,5 +32,16 @@ def test_the_voice_is_repeated_to_the_length(sound, tmp_path):
     out = generate.repeated(sound(0.5), tmp_path / "long.wav", seconds=1.75)
     with wave.open(str(out)) as file:
         assert file.getnframes() == 28_000
+        assert (file.getframerate(), file.getnchannels()) == (16_000, 1)
         samples = np.frombuffer(file.readframes(28_000), "<i2")
     np.testing.assert_array_equal(samples[:8000], samples[8000:16_000])
+
+
+def test_the_repeated_voice_keeps_its_rate_and_channels(tmp_path):
+    sides = np.stack([tone(0.5, 48_000), tone(0.5, 48_000, hz=900.0)], axis=1)
+    voice = write_wav(tmp_path / "voice.wav", sides, 48_000)
+    with wave.open(str(generate.repeated(voice, tmp_path / "long.wav", seconds=1.25))) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (48_000, 2, 60_000)
+        samples = np.frombuffer(file.readframes(60_000), "<i2").reshape(-1, 2)
+    np.testing.assert_array_equal(samples[:24_000], samples[24_000:48_000])
+    np.testing.assert_allclose(samples[:24_000] / 32767, sides, atol=2e-4)
