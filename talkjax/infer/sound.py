@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 
 from talkjax.ops import mel as mel_ops
 
-# A block's transform takes about 12 kB for each of its mel frames; 1600 frames are 20 s.
-BLOCK_MEL_FRAMES = 1600
+# A block's transform takes about 12 kB for each of its mel frames; 320 frames are 4 s.
+BLOCK_MEL_FRAMES = 320
 # A mel frame needs 400 samples each side and one before (pre-emphasis); 8 frames are 1600.
 MARGIN_MEL_FRAMES = 8
 

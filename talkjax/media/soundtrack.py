@@ -53,6 +53,7 @@ class Soundtrack:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._frames.close()
         self._container.close()
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "n c"]]:
