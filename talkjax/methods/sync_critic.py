@@ -14,6 +14,7 @@ Differs: Wav2Lip draws one pair per visit, true or false by a coin; here every w
 every other window of its clip.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -47,61 +48,89 @@ def build(
       dtype: of the computation, "float32" or "bfloat16".
       sync: settings of `SyncCritic`.
     """
-    critic = SyncCritic(**sync, dtype=jnp.dtype(dtype))
+    system = CriticTraining(
+        image_size=image_size,
+        channel_order=channel_order,
+        min_gap_frames=min_gap_frames,
+        temperature=temperature,
+        critic=SyncCritic(**sync, dtype=jnp.dtype(dtype)),
+    )
+    return Method(
+        init_fn=system.init,
+        phases=(Phase("fit", ("sync",), system.loss),),
+        predict_fn=system.predict,
+        averaged=("sync",),
+        scores_fn=system.scores,
+    )
 
-    def halves(frames_u8):
-        images = image.to_order(image.to_float(frames_u8), channel_order)
-        return image.lower_half(images) * 0.5 + 0.5  # [0, 1]
 
-    def init_fn(key: Key, batch: Batch) -> tuple[Nets, Nets]:
+@dataclasses.dataclass(frozen=True)
+class CriticTraining:
+    """The critic and what is done with it. Pure functions of parameters and batch."""
+
+    image_size: int
+    channel_order: str
+    min_gap_frames: int
+    temperature: float
+    critic: SyncCritic
+
+    def init(self, key: Key, batch: Batch) -> tuple[Nets, Nets]:
         """Parameters and batch statistics of `sync`."""
         t, height, width = batch["frames_u8"].shape[2:5]
+        if height != self.image_size:
+            raise ValueError(
+                f"model.image_size: got {self.image_size}, data.image_size is {height}; make "
+                "them equal"
+            )
         clips = jnp.zeros((2, t, height // 2, width, 3))
         mel = jnp.zeros((2, *batch["mel_chunk"].shape[2:]))
-        variables = critic.init(key, clips, mel, train=False)
+        variables = self.critic.init(key, clips, mel, train=False)
         stats = {"batch_stats": variables["batch_stats"]}
         return {"sync": variables["params"]}, {"sync": stats}
 
-    def embed(params: Nets, model_vars: Nets, batch: Batch, *, train: bool):
+    def embed(self, params: Nets, model_vars: Nets, batch: Batch, *, train: bool):
         """(faces b w d, sounds b w d, new statistics), unit norm."""
         b, w = batch["mel_chunk"].shape[:2]
-        variables = {"params": params["sync"], **model_vars["sync"]}
-        (face, audio), updated = critic.apply(
-            variables,
-            halves(_rows(batch["frames_u8"])),
+        images = image.to_float(_rows(batch["frames_u8"]))
+        images = image.to_order(images, self.channel_order)
+        (face, audio), updated = self.critic.apply(
+            {"params": params["sync"], **model_vars["sync"]},
+            image.lower_half(images) * 0.5 + 0.5,  # [0, 1]
             _rows(batch["mel_chunk"]),
             train=train,
             mutable=["batch_stats"],
         )
         return face.unit.reshape(b, w, -1), audio.unit.reshape(b, w, -1), updated
 
-    def loss_fn(params: Nets, model_vars: Nets, batch: Batch, key: Key) -> LossOut:
+    def loss(self, params: Nets, model_vars: Nets, batch: Batch, key: Key) -> LossOut:
         """Both losses and what they mean in accuracy."""
         del key
-        faces, sounds, updated = embed(params, model_vars, batch, train=True)
-        false = _false_pairs(batch["start_frames"], min_gap_frames)  # b w w
+        faces, sounds, updated = self.embed(params, model_vars, batch, train=True)
+        false = _false_pairs(batch["start_frames"], self.min_gap_frames)  # b w w
         cosines = jnp.einsum("bvd,bwd->bvw", faces, sounds)
         terms = {
             "bce": _balanced_cross_entropy(cosines, false),
-            "contrast": _contrast(faces, sounds, false, temperature),
+            "contrast": _contrast(faces, sounds, false, self.temperature),
         }
         accuracy, at_half = _accuracies(cosines, false)
         scalars = {"accuracy": jnp.mean(accuracy), "accuracy_at_half": jnp.mean(at_half)}
         return LossOut(terms, {"sync": updated}, scalars)
 
-    def predict_fn(params: Nets, model_vars: Nets, batch: Batch, key: Key) -> Mapping[str, Array]:
+    def predict(
+        self, params: Nets, model_vars: Nets, batch: Batch, key: Key
+    ) -> Mapping[str, Array]:
         """{"face_embedding": b w d, "audio_embedding": b w d}, unit norm."""
         del key
-        faces, sounds, _ = embed(params, model_vars, batch, train=False)
+        faces, sounds, _ = self.embed(params, model_vars, batch, train=False)
         return {"face_embedding": faces, "audio_embedding": sounds}
 
-    def scores_fn(
-        params: Nets, model_vars: Nets, batch: Batch, key: Key
+    def scores(
+        self, params: Nets, model_vars: Nets, batch: Batch, key: Key
     ) -> Mapping[str, Float[Array, " b"]]:
         """Validation: `accuracy` (chance 0.5) is what a generator run's gate looks at."""
         del key
-        faces, sounds, _ = embed(params, model_vars, batch, train=False)
-        false = _false_pairs(batch["start_frames"], min_gap_frames)
+        faces, sounds, _ = self.embed(params, model_vars, batch, train=False)
+        false = _false_pairs(batch["start_frames"], self.min_gap_frames)
         cosines = jnp.einsum("bvd,bwd->bvw", faces, sounds)
         accuracy, at_half = _accuracies(cosines, false)
         return {
@@ -111,14 +140,6 @@ def build(
             "cosine_true": jnp.mean(jnp.diagonal(cosines, axis1=1, axis2=2), axis=-1),
             "cosine_false": _mean_where(cosines, false),
         }
-
-    return Method(
-        init_fn=init_fn,
-        phases=(Phase("fit", ("sync",), loss_fn),),
-        predict_fn=predict_fn,
-        averaged=("sync",),
-        scores_fn=scores_fn,
-    )
 
 
 def warning(values: Mapping[str, float]) -> str | None:
