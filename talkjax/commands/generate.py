@@ -75,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
         args.face,
         DlibDetector(),
         num_frames=speech.num_frames,
-        size_px=predictor.size_px,
+        size_px=predictor.crop_px,
         smooth_sigma_frames=predictor.smooth_sigma_frames,
         missing_face=args.missing_face,
         face_choice=args.face_choice,
     )
-    early = (*predictor.notes, *speech.notes, *plan.notes)
+    early = (*speech.notes, *plan.notes)
     for note in early:
         print(f"warning: {note}", file=sys.stderr, flush=True)
     settings = generate.RenderSettings(

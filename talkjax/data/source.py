@@ -88,8 +88,11 @@ def data_settings(path: str | os.PathLike) -> dict[str, Any]:
       UserError: if there is no data set.
     """
     if str(path).startswith(fake.SCHEME):
-        fake.parse(str(path))
-        return {"layout": "fake", "smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES}
+        return {
+            "layout": "fake",
+            "size_px": fake.parse(str(path)).size_px,
+            "smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES,
+        }
     return read_index(path)["settings"]
 
 

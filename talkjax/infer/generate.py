@@ -30,6 +30,7 @@ from talkjax.media.align import crop
 from talkjax.media.paste import paste, paste_mask
 from talkjax.media.soundtrack import Soundtrack
 from talkjax.media.writer import VideoWriter
+from talkjax.ops import geometry
 
 T = TypeVar("T")
 # Frames in flight: a batch on the device, a batch being gathered, and what waits between the
@@ -139,7 +140,7 @@ def render(
     clock = _Clock()
     height, width = plan.source_hw
     sheet = ContactSheet(speech.num_frames, tile_px=predictor.size_px)
-    notes = [*predictor.notes, *speech.notes, *plan.notes]
+    notes = [*speech.notes, *plan.notes]
     work = _decoded(predictor, plan, speech, reference=settings.reference, clock=clock)
     ahead = background(work, depth=QUEUE_FRAMES)
     done = background(_pasted(predictor, ahead, clock=clock), depth=QUEUE_FRAMES)
@@ -158,7 +159,7 @@ def render(
                 writer.write(frame.rgb)
             unchanged += not frame.work.has_face
             if settings.contact_sheet and frame.work.number in sheet.numbers:
-                _add_column(sheet, frame, size_px=predictor.size_px)
+                _add_column(sheet, frame)
     if settings.contact_sheet:
         sheet.save(settings.contact_sheet)
     return Report(
@@ -201,7 +202,7 @@ def _decoded(
             with clock.stage("crop"):
                 matrix, cut = plan.crop_to_source[frame.index], plan.first_crop_u8
                 if has_face[frame.index] and plan.num_frames > 1:
-                    cut = crop(frame.rgb, matrix, predictor.size_px)
+                    cut = crop(frame.rgb, matrix, plan.crop_px)
             yield FrameWork(
                 number=number,
                 rgb=frame.rgb,
@@ -226,16 +227,22 @@ def _pasted(predictor: Predictor, work: Iterator[FrameWork], *, clock: "_Clock")
             with clock.stage("paste"):
                 rgb = item.rgb
                 if item.has_face:
-                    rgb = paste(item.rgb, generated, item.crop_to_source, mask)
+                    # What comes out is smaller than what was cut, of the same part of the frame.
+                    place = geometry.rescale_crops(
+                        item.crop_to_source[None],
+                        from_px=len(item.frame_u8),
+                        to_px=predictor.size_px,
+                    )[0]
+                    rgb = paste(item.rgb, generated, place, mask)
             yield Done(item, generated, rgb)
 
 
-def _add_column(sheet: ContactSheet, frame: Done, *, size_px: int) -> None:
+def _add_column(sheet: ContactSheet, frame: Done) -> None:
     """From the top: the source's crop, the reference, the generated crop, the result's crop."""
     work = frame.work
     result = work.frame_u8
     if work.has_face:
-        result = crop(frame.rgb, work.crop_to_source, size_px)
+        result = crop(frame.rgb, work.crop_to_source, len(work.frame_u8))
     tiles = [work.frame_u8, work.reference_u8, frame.generated_u8, result]
     sheet.add(f"{work.number / FPS:.2f} s", tiles)
 

@@ -7,18 +7,17 @@ one before.
 
 import importlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from talkjax.errors import UserError
-from talkjax.ops import geometry, image
+from talkjax.ops import image
 from talkjax.ops import mel as mel_ops
 
 
@@ -40,17 +39,28 @@ class _FrameInputs(NamedTuple):
     mel_window: np.ndarray
 
 
+class _Given(dict):
+    """What a face and a sound make; a method that asks for more is told so."""
+
+    def __missing__(self, name: str):
+        raise UserError(
+            f"checkpoint: its method wants {name!r}, which cannot be made from a face and a "
+            "sound; give the checkpoint of a method that generates frames"
+        )
+
+
 class Predictor:
     """Generates frames with a trained method.
 
     Attributes:
-      size_px: side of the square crops that go in and come out.
+      size_px: side of the square pictures that come out.
+      crop_px: side of the crops to cut: that of the records it was trained on, reduced here as
+        there. A crop cut at `size_px` is blurrier than what the model knows.
       mel_frames: length of a frame's mel window.
       audio_shift_frames: the window of frame f starts at the mel frame of f + this.
       hide_from: rows from this fraction of the crop's side down are hidden from the model.
       batch_frames: frames per call of the device.
       smooth_sigma_frames: how the crops that it was trained on were smoothed over time.
-      notes: one-line warnings.
     """
 
     def __init__(self, trained, *, batch_frames: int):
@@ -68,22 +78,15 @@ class Predictor:
         self.audio_shift_frames = int(config.data.audio_shift_frames)
         self.hide_from = float(config.model.hide_from)
         self.batch_frames = batch_frames
-        self.notes: tuple[str, ...] = ()
-        if "smooth_sigma_frames" in trained.data_settings:
-            self.smooth_sigma_frames = float(trained.data_settings["smooth_sigma_frames"])
-        else:
-            self.smooth_sigma_frames = geometry.SMOOTH_SIGMA_FRAMES
-            self.notes = (
-                "checkpoint: it does not say how the crops of its data were smoothed; taken as "
-                f"by default: over {self.smooth_sigma_frames} frames",
-            )
+        self.smooth_sigma_frames = float(trained.data_settings["smooth_sigma_frames"])
+        self.crop_px = int(trained.data_settings["size_px"])
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
-        self._predict = _compiled_predict(method.build(**_settings(config.model)).predict_fn)
+        self._predict = _compiled_predict(method.build(**config.model.to_dict()).predict_fn)
         # The compiler drops what an output does not need: for an address, all of the picture.
         self._generate = jax.jit(lambda *args: self._predict(*args)["generated"])
         self._recall = jax.jit(lambda *args: self._predict(*args)["key_address"])
-        self._check_makes_frames(config.method)
+        self._makes = self._outputs_made()
 
     def clip(
         self,
@@ -164,18 +167,17 @@ class Predictor:
         Raises:
           UserError: if the method has no memory.
         """
+        if "key_address" not in self._makes:
+            raise UserError(
+                "checkpoint: its method has no memory address to look at; give one of "
+                "method synctalkface"
+            )
         blank = np.zeros([self.size_px, self.size_px, 3], np.uint8)
         pieces = []
         for first in range(0, len(mel_windows), self.batch_frames):
             windows = mel_windows[first : first + self.batch_frames]
             batch = self._batch([_FrameInputs(blank, blank, window) for window in windows])
-            try:
-                recalled = self._recall(*self._nets, batch)
-            except KeyError as error:
-                raise UserError(
-                    "checkpoint: its method has no memory address to look at; give one of "
-                    "method synctalkface"
-                ) from error
+            recalled = self._recall(*self._nets, batch)
             pieces.append(np.asarray(recalled, np.float32)[0, : len(windows)])
         return np.concatenate(pieces)
 
@@ -203,36 +205,24 @@ class Predictor:
         size = (self.size_px, self.size_px)
         return cv2.resize(image_u8, size, interpolation=cv2.INTER_AREA)
 
-    def _check_makes_frames(self, name: str) -> None:
+    def _outputs_made(self) -> frozenset[str]:
+        """Names of what the method predicts; raises UserError if there are no frames in it."""
         blank = np.zeros([self.size_px, self.size_px, 3], np.uint8)
         window = np.zeros([mel_ops.MEL_BINS, self.mel_frames], np.float32)
         batch = self._batch([_FrameInputs(blank, blank, window)])
-        try:
-            made = jax.eval_shape(self._predict, *self._nets, batch)
-        except KeyError as error:
-            missing = error.args[0]
-            raise UserError(
-                f"checkpoint: method {name} wants {missing!r}, which cannot be made from a "
-                "face and a sound; give the checkpoint of a method that generates frames"
-            ) from error
+        made = jax.eval_shape(self._predict, *self._nets, batch)
         if "generated" not in made:
             raise UserError(
-                f"checkpoint: method {name} predicts {', '.join(sorted(made))} and no frames; "
+                f"checkpoint: its method predicts {', '.join(sorted(made))} and no frames; "
                 "give the checkpoint of a method that generates frames"
             )
-
-
-def _settings(block: Any) -> Any:
-    """A config block with plain dicts and tuples, as modules want their fields."""
-    if isinstance(block, Mapping | ml_collections.ConfigDict):
-        return {key: _settings(value) for key, value in block.items()}
-    return tuple(map(_settings, block)) if isinstance(block, list | tuple) else block
+        return frozenset(made)
 
 
 def _compiled_predict(predict_fn):
     def predict(params, model_vars, batch):
         # Prediction draws nothing (no dropout); the key is part of the method contract only.
-        made = dict(predict_fn(params, model_vars, batch, jax.random.key(0)))
+        made = dict(predict_fn(params, model_vars, _Given(batch), jax.random.key(0)))
         if "generated" in made:
             made["generated"] = image.to_u8(made["generated"].astype(jnp.float32))
         return made

@@ -21,7 +21,8 @@ from talkjax.media.detector import Detector
 from talkjax.media.track import Track, TrackSettings, track
 from talkjax.ops import geometry
 
-# Below this the crop is mostly interpolation, and dlib's landmarks are noise.
+# Below this the crop is mostly interpolation, and dlib's landmarks are noise. `talkjax prepare`
+# wants 48 px by default: what is learnt from needs detail, what is re-lipped only a steady track.
 MIN_FACE_PX = 40.0
 # The model hears this much at once; shorter sound has no whole window.
 MIN_AUDIO_S = 0.2
@@ -79,6 +80,11 @@ class FacePlan:
         return len(self.crop_to_source)
 
     @property
+    def crop_px(self) -> int:
+        """Side of the crops that `crop_to_source` describes."""
+        return len(self.first_crop_u8)
+
+    @property
     def has_face(self) -> Bool[np.ndarray, " t"]:
         """Frames that get a generated face."""
         return np.isfinite(self.crop_to_source).all(axis=(1, 2))
@@ -118,7 +124,7 @@ def scan_face(
 
     Args:
       num_frames: frames of the output; the rest of a longer video is not looked at.
-      size_px: side of the model's crops.
+      size_px: side of the crops (`Predictor.crop_px`).
       smooth_sigma_frames: smoothing of the crops over time, as in the model's data.
       missing_face: what to do about frames without a face; see `planned_crops`.
       face_choice: which of several faces.
@@ -206,8 +212,9 @@ def _to_i16(samples: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 def _crop_of_frame(path: Path, index: int, matrix: np.ndarray, *, size_px: int) -> np.ndarray:
     with FaceSource(path, index + 1, to_and_fro=False) as source:
-        *_, last = source
-        return crop(last.rgb, matrix, size_px)
+        for frame in source:  # noqa: B007 (the last one is wanted, and no other kept)
+            pass
+    return crop(frame.rgb, matrix, size_px)
 
 
 def _counted(num_frames: int) -> str:

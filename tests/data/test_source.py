@@ -45,6 +45,7 @@ def test_how_the_data_were_prepared_can_be_asked(dataset_folder):
     _edit_index(dataset_folder, settings={"smooth_sigma_frames": 1.5})
     assert data_settings(dataset_folder) == {"smooth_sigma_frames": 1.5}
     assert data_settings("fake://1x8")["smooth_sigma_frames"] == 2.5
+    assert data_settings("fake://1x8?size=48")["size_px"] == 48
     with pytest.raises(UserError, match="want fake://"):
         data_settings("fake://many")
 

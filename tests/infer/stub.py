@@ -10,6 +10,8 @@ import ml_collections
 from talkjax.methods.api import Method
 
 SIZE_PX = 32
+# Side of the crops that it "was trained on", before they were reduced.
+CROP_PX = 64
 MEL_FRAMES = 16
 SLOTS = 6
 
@@ -71,5 +73,9 @@ def trained(*, name: str = "invert_colours", model: dict | None = None, shift: i
         }
     )
     return StubTrained(
-        config, {"gen": {"offset": jnp.zeros(())}}, {}, 7, {"smooth_sigma_frames": 2.5}
+        config,
+        {"gen": {"offset": jnp.zeros(())}},
+        {},
+        7,
+        {"smooth_sigma_frames": 2.5, "size_px": CROP_PX},
     )

@@ -1,14 +1,18 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
+import simplejpeg
 
 from talkjax.errors import UserError
 from talkjax.infer import generate, scan
 from talkjax.infer.predict import Predictor
-from talkjax.media.align import bounds_in_source
+from talkjax.media.align import bounds_in_source, crop
 from talkjax.media.audio import read_audio
+from talkjax.media.paste import paste
 from talkjax.media.video import FrameReader, VideoWriter, ping_pong_index, probe
+from talkjax.ops import geometry
 from tests.infer import stub
 from tests.infer.conftest import HEIGHT, WIDTH, KnowingDetector, frame
 from tests.media.synthetic_media import beep, onset_s, write_video
@@ -23,7 +27,7 @@ def _plan(path, speech, *, missing_face="error"):
         path,
         KnowingDetector(),
         num_frames=speech.num_frames,
-        size_px=stub.SIZE_PX,
+        size_px=stub.CROP_PX,
         smooth_sigma_frames=2.5,
         missing_face=missing_face,
         face_choice="largest",
@@ -114,6 +118,42 @@ def test_the_driving_sound_is_heard_in_its_quality_and_at_its_place(
     assert report.seconds == 2.0
 
 
+def _sharpness(rgb):
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.Laplacian(grey, cv2.CV_32F).std()
+
+
+def test_the_model_sees_crops_as_sharp_as_those_it_was_trained_on(
+    predictor, sound, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    face = tmp_path / "face.mkv"
+    with VideoWriter(face, width=WIDTH, height=HEIGHT, crf=1) as writer:
+        for _ in range(10):
+            blurred = cv2.GaussianBlur(rng.normal(0, 180, [HEIGHT, WIDTH]), (0, 0), 1.2)
+            grey = np.clip(128 + blurred, 0, 255).astype(np.uint8)
+            writer.write(np.repeat(grey[:, :, None], 3, axis=2))
+    seen = []
+
+    def watched(rgb, generated, *where):
+        seen.append(255 - generated)  # the model inverts what it sees
+        return paste(rgb, generated, *where)
+
+    monkeypatch.setattr(generate, "paste", watched)
+    _render(predictor, face, sound(0.4), tmp_path / "out.mp4")
+    plan = _plan(face, scan.read_speech(sound(0.4)))
+    assert len(seen) == 10
+    for fed, frame_rgb, place in zip(seen, _source_frames(face), plan.crop_to_source, strict=True):
+        # As `talkjax prepare` writes a record and the pipeline reads it.
+        cut = crop(frame_rgb, place, stub.CROP_PX)
+        record = simplejpeg.encode_jpeg(cut, 95, "RGB", "444", fastdct=False)
+        trained_on = simplejpeg.decode_jpeg(record, min_height=32, min_width=32)
+        assert trained_on.shape == fed.shape
+        assert _sharpness(fed) == pytest.approx(_sharpness(trained_on), rel=0.04)
+        place = geometry.rescale_crops(place[None], from_px=stub.CROP_PX, to_px=stub.SIZE_PX)[0]
+        assert _sharpness(crop(frame_rgb, place, stub.SIZE_PX)) < 0.9 * _sharpness(trained_on)
+
+
 @pytest.mark.parametrize("batch_frames", [1, 3, 16])
 def test_each_frame_gets_its_own_face_to_and_fro(
     monkeypatch, video, sound, tmp_path, written, batch_frames
@@ -139,7 +179,7 @@ def test_pixels_outside_the_mask_are_those_of_the_source(
     _render(predictor, video, sound(0.4), tmp_path / "out.mp4")
     plan = _plan(video, scan.read_speech(sound(0.4)))
     top, bottom, left, right = bounds_in_source(
-        plan.crop_to_source[0], size_px=stub.SIZE_PX, source_hw=(HEIGHT, WIDTH), margin_px=0.0
+        plan.crop_to_source[0], size_px=stub.CROP_PX, source_hw=(HEIGHT, WIDTH), margin_px=0.0
     )
     inside = np.zeros([HEIGHT, WIDTH], bool)
     # The mask begins at half of the crop's height.

@@ -96,15 +96,12 @@ def test_an_address_can_be_given(predictor, frames):
 
 def test_a_method_without_frames_is_refused_by_name(monkeypatch):
     stub.install(monkeypatch, name="only_scores", builder=stub.build_without_frames)
-    with pytest.raises(UserError, match="only_scores wants 'mel_chunk'"):
+    with pytest.raises(UserError, match="its method wants 'mel_chunk'"):
         Predictor(stub.trained(name="only_scores", model={}), batch_frames=2)
 
 
-def test_crops_are_smoothed_as_the_checkpoint_says_or_by_default_with_a_note(monkeypatch):
+def test_crops_are_cut_and_smoothed_as_those_of_its_data(monkeypatch):
     stub.install(monkeypatch)
-    trained = stub.trained()
-    told = Predictor(trained._replace(data_settings={"smooth_sigma_frames": 1}), batch_frames=2)
-    assert (told.smooth_sigma_frames, told.notes) == (1.0, ())
-    untold = Predictor(trained._replace(data_settings={}), batch_frames=2)
-    assert untold.smooth_sigma_frames == 2.5
-    assert len(untold.notes) == 1 and "taken as by default: over 2.5 frames" in untold.notes[0]
+    settings = {"smooth_sigma_frames": 1, "size_px": 96}
+    told = Predictor(stub.trained()._replace(data_settings=settings), batch_frames=2)
+    assert (told.smooth_sigma_frames, told.crop_px, told.size_px) == (1.0, 96, 32)

@@ -1,4 +1,5 @@
 import pathlib
+import weakref
 
 import numpy as np
 import pytest
@@ -129,6 +130,33 @@ def test_crops_are_smoothed_as_much_as_asked(video):
     assert steps(0.0).max() > 7
     assert 0 < steps(1.0).max() < 5
     assert 0 < steps(4.0).max() < steps(1.0).max()
+
+
+def test_the_first_crop_is_found_without_keeping_the_frames_before_it(monkeypatch):
+    alive = weakref.WeakSet()
+
+    class Source(scan.FaceSource):
+        def __init__(self, path, num_frames, *, to_and_fro):
+            self.num_frames = num_frames
+
+        def __exit__(self, *error):
+            pass
+
+        def __iter__(self):
+            for number in range(self.num_frames):
+                made = Picture(number)
+                alive.add(made)
+                assert len(alive) <= 2, number
+                yield made
+
+    class Picture:
+        def __init__(self, number):
+            self.rgb = np.full([120, 160, 3], number, np.uint8)
+
+    monkeypatch.setattr(scan, "FaceSource", Source)
+    place = np.eye(2, 3, dtype=np.float32)
+    found = scan._crop_of_frame(PATH, 200, place, size_px=SIZE_PX)
+    np.testing.assert_array_equal(found, np.full([SIZE_PX, SIZE_PX, 3], 200))
 
 
 def test_several_faces_are_said_with_the_rule(video):

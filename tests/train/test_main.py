@@ -50,7 +50,7 @@ def test_a_run_writes_all_that_it_promises(critic):
     trained = checkpoint.load_trained(critic)
     assert trained.step == 2
     assert set(trained.params) == {"sync"}
-    assert trained.data_settings == {"layout": "fake", "smooth_sigma_frames": 2.5}
+    assert trained.data_settings == {"layout": "fake", "size_px": 64, "smooth_sigma_frames": 2.5}
     assert 0.0 <= trained.scores["accuracy"] <= 1.0
 
 
