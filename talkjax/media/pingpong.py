@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from talkjax.media.picture import is_picture, read_picture
 from talkjax.media.reader import Frame, FrameReader
 
-MEMORY_BYTES = 256 * 2**20
+# Small, so that a video that turns needs hardly more than one that does not; what is beyond it
+# is decoded again. Of frames too large for it, a few: each chunk is decoded from a key frame.
+MEMORY_BYTES = 32 * 2**20
+LEAST_FRAMES = 6
 
 
 def ping_pong_index(position: int, num_frames: int) -> int:
@@ -19,12 +22,18 @@ def ping_pong_index(position: int, num_frames: int) -> int:
     return min(folded, 2 * num_frames - 2 - folded)
 
 
+def chunk_frames(frame_bytes: int, memory_bytes: int) -> int:
+    """How many frames are held to go backwards through them."""
+    return max(LEAST_FRAMES, memory_bytes // frame_bytes)
+
+
 class PingPongFrames:
     """Exactly `num_frames` frames of a video or picture, going to and fro, in bounded memory.
 
     A turning point is shown once; a picture is a video of one frame. `Frame.index` and
     `Frame.time_s` are those of the source. Backwards the video is decoded again in chunks that
-    fit into `memory_bytes`, from the key frame before each. Iterate it once.
+    fit into `memory_bytes` (of `LEAST_FRAMES` at least), from the key frame before each. Iterate
+    it once.
 
     Attributes:
       notes: one-line warnings about the file, complete after its last frame.
@@ -72,11 +81,11 @@ class PingPongFrames:
         tail: collections.deque[Frame] = collections.deque()
         for frame in self._reader:
             if not tail:
-                tail = collections.deque(maxlen=max(2, self._memory_bytes // frame.rgb.nbytes))
+                chunk = chunk_frames(frame.rgb.nbytes, self._memory_bytes)
+                tail = collections.deque(maxlen=chunk)
             tail.append(frame)
             yield _own(frame)
         count = self.source_frames = frame.index + 1
-        chunk = tail.maxlen
         if count <= chunk:
             kept = list(tail)
             for position in itertools.count(count):

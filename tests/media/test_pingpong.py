@@ -89,6 +89,14 @@ def test_no_more_than_the_budget_is_held(tmp_path, monkeypatch):
     assert max(sizes) == 10
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "frames"), [(360, 288, 107), (1920, 1080, 6), (3840, 2160, 6)]
+)
+def test_a_turn_holds_32_mib_or_six_frames(width, height, frames):
+    held = pingpong.chunk_frames(3 * width * height, pingpong.MEMORY_BYTES)
+    assert held == frames
+
+
 def test_a_longer_video_is_cut(tmp_path):
     path = write_video(tmp_path / "a.mp4", np.arange(30) / 25)
     with PingPongFrames(path, 12) as frames:
