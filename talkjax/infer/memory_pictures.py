@@ -9,10 +9,8 @@ from matplotlib.figure import Figure
 
 from talkjax.infer.contact_sheet import BACKGROUND, GAP_PX, LABEL_PX, save_png
 from talkjax.infer.memory import WordTable
+from talkjax.ops.image import MOUTH
 
-# Where the mouth is in the canonical crop, as fractions of its side.
-MOUTH_ROWS = (0.45, 0.95)
-MOUTH_COLUMNS = (0.2, 0.8)
 TILE_PX = 96
 GRID_COLUMNS = 12
 
@@ -76,9 +74,7 @@ def words(path: Path, table: WordTable) -> None:
 
 def mouth(image_u8: np.ndarray) -> np.ndarray:
     """The part of a canonical crop around the mouth."""
-    side = image_u8.shape[0]
-    top, bottom = (round(fraction * side) for fraction in MOUTH_ROWS)
-    left, right = (round(fraction * side) for fraction in MOUTH_COLUMNS)
+    top, bottom, left, right = (round(fraction * len(image_u8)) for fraction in MOUTH)
     return image_u8[top:bottom, left:right]
 
 
