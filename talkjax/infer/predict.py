@@ -75,11 +75,7 @@ class Predictor:
         config = trained.config
         self.size_px = int(config.data.image_size)
         self.mel_frames = int(config.data.mel_frames)
-        self.audio_shift_frames = int(config.data.audio_shift_frames)
-        self.hide_from = float(config.model.hide_from)
         self.batch_frames = batch_frames
-        self.smooth_sigma_frames = float(trained.data_settings["smooth_sigma_frames"])
-        self.crop_px = int(trained.data_settings["size_px"])
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
         self._predict = _compiled_predict(method.build(**config.model.to_dict()).predict_fn)
@@ -87,6 +83,11 @@ class Predictor:
         self._generate = jax.jit(lambda *args: self._predict(*args)["generated"])
         self._recall = jax.jit(lambda *args: self._predict(*args)["key_address"])
         self._makes = self._outputs_made()
+        # Methods that make no frames have no such settings.
+        self.audio_shift_frames = int(config.data.audio_shift_frames)
+        self.hide_from = float(config.model.hide_from)
+        self.smooth_sigma_frames = float(trained.data_settings["smooth_sigma_frames"])
+        self.crop_px = int(trained.data_settings["size_px"])
 
     def clip(
         self,

@@ -40,7 +40,7 @@ def build(*, gain: float, hide_from: float) -> Method:
     return Method(init_fn=_no_nets, phases=(), predict_fn=predict_fn)
 
 
-def build_without_frames(*, hide_from: float) -> Method:
+def build_without_frames() -> Method:
     def predict_fn(params, model_vars, batch, key):
         return {"distance": batch["mel_chunk"]}
 

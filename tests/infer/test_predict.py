@@ -94,10 +94,12 @@ def test_an_address_can_be_given(predictor, frames):
     np.testing.assert_array_equal(out["key_address"], given)
 
 
-def test_a_method_without_frames_is_refused_by_name(monkeypatch):
+def test_a_method_without_frames_is_refused_by_what_it_wants(monkeypatch):
     stub.install(monkeypatch, name="only_scores", builder=stub.build_without_frames)
+    trained = stub.trained(name="only_scores", model={})
+    del trained.config.model.hide_from, trained.config.data.audio_shift_frames
     with pytest.raises(UserError, match="its method wants 'mel_chunk'"):
-        Predictor(stub.trained(name="only_scores", model={}), batch_frames=2)
+        Predictor(trained, batch_frames=2)
 
 
 def test_crops_are_cut_and_smoothed_as_those_of_its_data(monkeypatch):
