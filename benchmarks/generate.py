@@ -2,7 +2,9 @@
 
 Each case is the command in a process of its own: start, checkpoint, both passes over the face,
 encoding. Peak memory is the operating system's count for that process. Memory must not grow
-with the length: the longest case may take at most 10% more than the shortest.
+with the length: the longest case may take at most 10% more than the shortest. A video is
+measured as it is, and made longer than the shortest sound: cut by that one, it must go to and
+fro for a longer one, which is when frames have to be held.
 
 Without `--checkpoint` a config's model with random weights is written first: neither speed nor
 memory depends on what the weights are.
@@ -23,6 +25,8 @@ import numpy as np
 from talkjax.errors import UserError
 
 TARGET_MEMORY_RATIO = 1.10
+# By how much the "longer video" outlasts the shortest sound.
+LONGER_S = 10.0
 # A process starts with the peak memory of the one it was forked from (Linux keeps the larger
 # over an exec), so a small process stands between this one and the one that is measured.
 LAUNCHER = """
@@ -37,7 +41,7 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak_memory_mb":
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, help="a face to be measured as a still picture")
-    parser.add_argument("--video", type=Path, help="a face to be measured as a video")
+    parser.add_argument("--video", type=Path, help="a face to be measured as a video, also made longer")
     parser.add_argument("--voice", type=Path, required=True, help="speech; repeated as needed")
     parser.add_argument("--checkpoint", type=Path, help="a workdir or an exported folder")
     parser.add_argument(
@@ -63,6 +67,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         checkpoint = args.checkpoint or untrained(args.variant, work / "checkpoint")
+        if args.video is not None:
+            longer_s = min(args.seconds) + LONGER_S
+            faces["longer video"] = looped(args.video, work / "longer.mp4", seconds=longer_s)
         cases = []
         for kind, face in faces.items():
             for seconds in args.seconds:
@@ -134,19 +141,34 @@ def repeated(voice: Path, out: Path, *, seconds: float) -> Path:
     return out
 
 
+def looped(video: Path, out: Path, *, seconds: float) -> Path:
+    """The video to and fro, or cut, for a given time."""
+    from talkjax.data.schema import FPS
+    from talkjax.media.pingpong import PingPongFrames
+    from talkjax.media.probe import probe
+    from talkjax.media.writer import VideoWriter
+
+    info = probe(video)
+    with (
+        PingPongFrames(video, round(seconds * FPS)) as frames,
+        VideoWriter(out, width=info.width, height=info.height) as writer,
+    ):
+        for frame in frames:
+            writer.write(frame.rgb)
+    return out
+
+
 def untrained(variant: str, out: Path) -> Path:
     """An exported checkpoint of the config's model with random weights."""
     import jax
 
     from configs import synctalkface_grid
+    from data_prep.settings import Settings
     from talkjax import assemble
-    from talkjax.methods import synctalkface
-    from talkjax.ops import geometry
     from talkjax.train import checkpoint
-    from talkjax.train.files import hashable
 
     config = synctalkface_grid.get_config(variant)
-    method = synctalkface.build(**hashable(config.model))
+    method = assemble.build_method(config)
     batch = assemble.element_spec(config)
     params, model_vars = jax.jit(lambda key: method.init_fn(key, batch))(jax.random.key(0))
     trained = checkpoint.Trained(
@@ -155,7 +177,8 @@ def untrained(variant: str, out: Path) -> Path:
         model_vars=jax.device_get(model_vars),
         step=0,
         scores={},
-        data_settings={"smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES},
+        experts={},
+        data_settings=Settings().as_json(),
     )
     checkpoint.write_export(trained, out)
     return out
