@@ -54,6 +54,7 @@ SETTINGS = {
     "reference_min_gap_frames": 0,
     "pose_gap_frames": 0,
     "read_ahead_mb": 64.0,
+    "keep_decoded_mb": 0.0,
 }
 MIN_FRAMES = SETTINGS["clip_frames"] + 2 * SETTINGS["lip_radius_frames"]
 DEFINITIONS = {

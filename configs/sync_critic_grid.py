@@ -46,6 +46,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             flip=False,
             read_threads=4,
             read_ahead_mb=512.0,
+            keep_decoded_mb=1100.0,  # 21k frames of 128 px
         )
     )
     config.model = ConfigDict(
@@ -98,7 +99,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
     config.run.update(steps=1_200, log_every_steps=50, validate_every_steps=200)
     config.run.save_every_steps = 200
     config.data.update(image_size=64, batch_size=8, windows_per_clip=6)
-    config.data.update(read_threads=1, read_ahead_mb=64.0)
+    config.data.update(read_threads=1, read_ahead_mb=64.0, keep_decoded_mb=512.0)
     config.model.image_size = 64
     config.model.sync = ConfigDict(
         dict(
@@ -130,7 +131,7 @@ def _smoke(config: ConfigDict) -> ConfigDict:
     config = _cpu(config)
     config.run.update(steps=4, log_every_steps=1, validate_every_steps=2, save_every_steps=2)
     config.data.update(path="fake://8x40?size=64", image_size=32, batch_size=8)
-    config.data.update(windows_per_clip=3, read_ahead_mb=16.0)
+    config.data.update(windows_per_clip=3, read_ahead_mb=16.0, keep_decoded_mb=0.0)
     config.model.image_size = 32
     config.model.sync = smoke_sync()
     config.optim.sync.update(warmup_steps=1, decay_steps=100)

@@ -7,37 +7,32 @@ in the method, never here.
 import functools
 import importlib
 import inspect
-import logging
 import pathlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 import talkjax.methods
 from talkjax.arrays import Batch, Nets, UInt8
 from talkjax.data import pipeline
+from talkjax.data.source import data_settings
 from talkjax.errors import UserError
+from talkjax.experts import load_experts
 from talkjax.methods.api import Method
 from talkjax.train import checkpoint, pictures, sharding
 from talkjax.train.files import hashable, plain
-from talkjax.train.loop import Hooks, Job, RunSettings
+from talkjax.train.job import Job, RunSettings
+from talkjax.train.loop import Hooks
 from talkjax.train.optim import make_optimizers
 from talkjax.train.rng import root_key, stream
 
-EXPERT_KEYS = {"checkpoint", "min_accuracy", "init"}
-EXPERT_INITS = ("checkpoint", "random")
-# What an expert must have been trained with: the same pictures and the same stretch of sound.
-SAME_IN_EXPERT = ("data.image_size", "data.clip_frames", "data.mel_frames", "model.channel_order")
 PICTURE_ROWS = 4
 # From left to right; jit hands dicts back in alphabetical order.
 PICTURE_COLUMNS = ("input", "reference", "generated", "truth")
-_log = logging.getLogger(__name__)
 
 
 def method_module(name: str) -> ModuleType:
@@ -76,14 +71,23 @@ def element_spec(config: ConfigDict) -> Batch:
 
 
 def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -> Job:
-    """Everything of a run but its data.
+    """Everything of a run but its data, of which only the index is read.
 
     Args:
       copy_experts: keep a copy of the frozen nets in the workdir, which then needs nothing
         beside it.
     """
     method, settings = build_method(config), run_settings(config)
-    spec = element_spec(config)
+    spec, prepared = element_spec(config), data_settings(config.data.path)
+    experts = load_experts(
+        config,
+        method,
+        module=method_module(config.method),
+        workdir=workdir,
+        spec=spec,
+        data_settings=prepared,
+        copy=copy_experts,
+    )
     return Job(
         method=method,
         settings=settings,
@@ -94,7 +98,9 @@ def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -
         mesh=sharding.make_mesh(config.mesh.axes, config.mesh.shape),
         sharding_rules=hashable(config.sharding_rules),
         element_spec=spec,
-        experts=load_experts(config, method, workdir=workdir, spec=spec, copy=copy_experts),
+        data_settings=prepared,
+        experts=experts.nets,
+        expert_identities=experts.identities,
         initial=load_initial(config.init_from),
     )
 
@@ -108,111 +114,6 @@ def load_initial(path: str) -> Nets:
         net: {"params": trained.params[net], "vars": trained.model_vars[net]}
         for net in trained.params
     }
-
-
-def load_experts(
-    config: ConfigDict, method: Method, *, workdir: pathlib.Path, spec: Batch, copy: bool
-) -> dict[str, Nets]:
-    """The frozen nets of config.experts, each past its gate.
-
-    Raises:
-      UserError: if an expert is missing, too inaccurate, or trained on other crops or mels.
-    """
-    if set(config.experts) != set(method.experts):
-        raise UserError(
-            f"config.experts has {sorted(config.experts)}, method {config.method} wants "
-            f"{sorted(method.experts)}"
-        )
-    experts = {}
-    for name, block in config.experts.items():
-        if set(block) != EXPERT_KEYS or block.init not in EXPERT_INITS:
-            raise UserError(
-                f"config.experts.{name}: got {plain(block)}, want the keys {sorted(EXPERT_KEYS)} "
-                f"and init one of {list(EXPERT_INITS)}"
-            )
-        if block.init == "random":
-            experts[name] = _random_expert(config, name, spec=spec)
-        else:
-            expert = _copied_expert(block, name, workdir=workdir, copy=copy)
-            check_expert(expert, config, name=name)
-            experts[name] = {"params": expert["params"], "vars": expert["vars"]}
-    return experts
-
-
-def _copied_expert(
-    block: ConfigDict, name: str, *, workdir: pathlib.Path, copy: bool
-) -> dict[str, Any]:
-    kept = workdir / "experts" / name
-    if kept.exists():
-        return checkpoint.load_expert(kept)
-    if not block.checkpoint:
-        raise UserError(
-            f"config.experts.{name}.checkpoint is empty: train the expert first and give its "
-            f"workdir with --config.experts.{name}.checkpoint=DIR"
-        )
-    expert = checkpoint.load_expert(block.checkpoint)
-    if copy:
-        if jax.process_index() == 0:
-            checkpoint.export(block.checkpoint, kept)
-        multihost_utils.sync_global_devices(f"expert {name}")
-    return expert
-
-
-def _random_expert(config: ConfigDict, name: str, *, spec: Batch) -> Nets:
-    _log.warning(
-        "config.experts.%s.init is 'random': this run is trained against noise and is good for "
-        "nothing but trying the program",
-        name,
-    )
-    module = method_module(config.method)
-    if not hasattr(module, "init_experts"):
-        raise UserError(f"method {config.method} has no init_experts; give a checkpoint")
-    key = stream(root_key(config.run.seed), 0, f"expert/{name}")
-    made = jax.jit(
-        lambda key: module.init_experts(
-            key,
-            jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), dict(spec)),
-            **hashable(config.model),
-        )
-    )(key)
-    return jax.device_get(made[name])
-
-
-def check_expert(expert: Mapping[str, Any], config: ConfigDict, *, name: str) -> None:
-    """The gate: accuracy on its own validation set, and the same inputs.
-
-    Raises:
-      UserError: naming both numbers.
-    """
-    least, scores = config.experts[name].min_accuracy, expert["scores"]
-    where = config.experts[name].checkpoint
-    if "accuracy" not in scores:
-        raise UserError(
-            f"{where}: expert {name} was never validated (no accuracy is stored with it); train "
-            "it with validation on"
-        )
-    if not scores["accuracy"] >= least:
-        raise UserError(
-            f"{where}: expert {name} has validation accuracy {scores['accuracy']:.4f}, "
-            f"config.experts.{name}.min_accuracy wants {least:.4f}; train the expert longer or "
-            "on more data"
-        )
-    theirs, ours = plain(expert["config"]), plain(config)
-    for path in (*SAME_IN_EXPERT, f"model.{name}"):
-        their, our = _lookup(theirs, path), _lookup(ours, path)
-        if their != our:
-            raise UserError(
-                f"{where}: expert {name} was trained with {path} = {their}, this config has "
-                f"{our}; make them equal"
-            )
-
-
-def _lookup(config: Mapping[str, Any], path: str) -> Any:
-    for key in path.split("."):
-        if key not in config:
-            return "nothing"
-        config = config[key]
-    return config
 
 
 def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIterator:

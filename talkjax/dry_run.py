@@ -6,7 +6,9 @@ import math
 import jax
 
 from talkjax.train import sharding
-from talkjax.train.loop import Job, abstract_state, jit_step, placed_state
+from talkjax.train.begin import abstract_state, placed_state
+from talkjax.train.job import Job
+from talkjax.train.loop import jit_step
 from talkjax.train.step import active_phases
 
 

@@ -3,23 +3,22 @@
 A second start with the same workdir goes on where the first one stopped.
 """
 
-import dataclasses
 import logging
 import pathlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from talkjax import assemble, dry_run
-from talkjax.data import source
 from talkjax.errors import UserError
 from talkjax.train.files import plain, read_json
-from talkjax.train.loop import Stopped, check_config, fit
+from talkjax.train.loop import check_config, fit
 from talkjax.train.sharding import initialize_distributed
+from talkjax.train.stopping import Stopped
 
 BLOCKS = (
     *("run", "data", "method", "model", "loss_weights", "optim", "ema_decay", "mesh"),
@@ -45,7 +44,6 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
             allow_change=allow_config_change,
         )
     job = assemble.make_job(config, workdir=workdir, copy_experts=True)
-    job = dataclasses.replace(job, data_settings=source.data_settings(config.data.path))
     data = assemble.make_data(config, split=config.data.split, seed=config.run.seed)
     hooks = assemble.make_hooks(config, job)
     fit(job, data, workdir=workdir, hooks=hooks, allow_config_change=allow_config_change)
@@ -72,12 +70,14 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     for name, meaning in SWITCHES.items():
         flags.DEFINE_bool(name, False, meaning, flag_values=values)
-    dashed = {"--" + name.replace("_", "-"): "--" + name for name in SWITCHES}
+    flags.DEFINE_integer("cpu_devices", None, CPU_DEVICES, lower_bound=1, flag_values=values)
+    ours = (*SWITCHES, "cpu_devices")
+    dashed = {"--" + name.replace("_", "-"): "--" + name for name in ours}
     try:
         with warnings.catch_warnings():
             # ml_collections 1.1 loads config files by a deprecated call.
             warnings.filterwarnings("ignore", message="the load_module", category=Warning)
-            rest = values([dashed.get(word, word) for word in argv])[1:]
+            rest = values([_underscored(word, dashed) for word in argv])[1:]
         config = values["config"].value
         present = config is not None and bool(config.keys())  # keys() raises if not loaded
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -95,6 +95,29 @@ SWITCHES = {
     "multihost": "join the other processes of this run (env TALKJAX_COORDINATOR, or found)",
 }
 
+CPU_DEVICES = "split the batch over this many CPU devices; about as many as cores"
+
+
+def _underscored(word: str, dashed: Mapping[str, str]) -> str:
+    name, equals, value = word.partition("=")
+    return dashed.get(name, name) + equals + value
+
+
+def start_devices(*, cpu_devices: int | None, multihost: bool) -> None:
+    """Lets JAX look for its devices; before that it can be told how many CPU devices to have.
+
+    Raises:
+      UserError: if cpu_devices is given and JAX computes on something else.
+    """
+    if cpu_devices is not None:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
+    initialize_distributed(multihost=multihost)
+    if cpu_devices is not None and jax.default_backend() != "cpu":
+        raise UserError(
+            f"train: --cpu-devices is for CPUs, JAX found {jax.default_backend()}; leave it out, "
+            "or set JAX_PLATFORMS=cpu"
+        )
+
 
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).strip().strip("\"'").splitlines()]
@@ -106,7 +129,7 @@ def main(argv: Sequence[str]) -> int:
     values = parse(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("talkjax").setLevel(logging.INFO)
-    initialize_distributed(multihost=values.multihost)
+    start_devices(cpu_devices=values.cpu_devices, multihost=values.multihost)
     workdir = pathlib.Path(values.workdir)
     if values.dry_run:
         check_blocks(values.config)

@@ -22,9 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--multihost", action="store_true", help="join the other processes of this run"
     )
+    parser.add_argument(
+        "--cpu-devices",
+        type=int,
+        metavar="N",
+        help="split the batch over N CPU devices; about as many as cores (default: 1)",
+    )
     parser.usage = (
         "talkjax train --config FILE[:variant] --workdir DIR [--dry-run] "
-        "[--allow-config-change] [--multihost] [--config.a.b=value ...]"
+        "[--allow-config-change] [--multihost] [--cpu-devices N] [--config.a.b=value ...]"
     )
 
 
@@ -35,4 +41,6 @@ def run(args: argparse.Namespace) -> int:
     argv = [f"--config={args.config}", f"--workdir={args.workdir}"]
     argv += ["--dry_run"] * args.dry_run + ["--multihost"] * args.multihost
     argv += ["--allow_config_change"] * args.allow_config_change
+    if args.cpu_devices is not None:
+        argv.append(f"--cpu_devices={args.cpu_devices}")
     return main.main([*argv, *args.unknown_flags])

@@ -19,8 +19,8 @@ Keys of the config block `data` that are read here and by the samplers:
 | `windows_per_clip`         | sync: windows from one clip                                      |
 | `read_threads`             | threads that read and decode; 0 does it in the caller            |
 | `read_ahead_mb`            | bound of the examples kept ready, MiB for each process           |
-| `keep_decoded_mb`          | bound of the decoded pictures kept, MiB for each process; 0 or   |
-|                            | absent (configs from before it): none. See kept.py               |
+| `keep_decoded_mb`          | bound of the decoded pictures kept, MiB for each process; 0      |
+|                            | keeps none. See kept.py                                          |
 
 Order: source -> shuffled epochs -> random window -> this process's rows -> batch.
 Training never drops and never pads: epochs follow each other without a gap, each clip is seen
@@ -101,7 +101,7 @@ def make_train(
         raise UserError(
             f"data.batch_size: got {batch_size}, want a multiple of the {process_count} processes"
         )
-    require(data, "path", "split", "read_threads", "read_ahead_mb")
+    require(data, "path", "split", "read_threads", "read_ahead_mb", "keep_decoded_mb")
     sampler = make_sampler(data)
     source = open_source(data["path"], data["split"])
     clips = usable_clips(source, sampler.min_frames)
@@ -338,7 +338,7 @@ def _read_options(settings: Settings, sampler: Sampler) -> grain.ReadOptions:
 
 
 def _keeper(source: Source, data: Settings) -> Source | Keeper:
-    keep_mb = data.get("keep_decoded_mb", 0.0)  # configs saved before there was one lack it
+    keep_mb = data["keep_decoded_mb"]
     if keep_mb < 0:
         raise UserError(f"data.keep_decoded_mb: got {keep_mb}, want 0 (keep nothing) or more")
     if not keep_mb:

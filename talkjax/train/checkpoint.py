@@ -2,9 +2,9 @@
 
 A workdir holds `checkpoints/<step>/` (orbax) with the items `state`, `data` (the iterator's
 state, JSON), `config` (the resolved config, JSON) and `about` (JSON: format version, table of
-leaves, last validation). An export is a folder of `config.json`, `about.json` and
-`params.npz`: no optimizer state, averaged parameters where they are kept. Neither needs
-anything beside it.
+leaves, last validation and its step, how the data were prepared, which frozen experts took
+part). `load_trained` reads it and the export of `trained.py` alike; neither needs anything
+beside it.
 
 orbax's v0 manager is used, here only: its v1 is still announced as subject to change.
 """
@@ -12,11 +12,9 @@ orbax's v0 manager is used, here only: its v1 is still announced as subject to c
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-import flax.traverse_util
 import jax
 import ml_collections
 import numpy as np
@@ -25,11 +23,19 @@ from orbax.checkpoint import checkpoint_managers
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
-from talkjax.train.files import hashable, plain, read_json, write_json
+from talkjax.train.files import hashable
 from talkjax.train.sharding import leaf_path
 from talkjax.train.state import TrainState
+from talkjax.train.trained import (
+    FORMAT_VERSION,
+    Trained,
+    check_about,
+    fingerprint,
+    is_export,
+    read_export,
+    write_export,
+)
 
-FORMAT_VERSION = 1
 ITEMS = ("state", "data", "config", "about")
 CHECKPOINTS = "checkpoints"
 
@@ -42,27 +48,6 @@ class Restored:
     data_state: Any
     config: dict[str, Any]
     scores: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained model for use: everything on the host (numpy), keyed by net.
-
-    Attributes:
-      config: the resolved config of its run.
-      params: parameters; for averaged nets the averages.
-      model_vars: variables of the same nets.
-      step: how many steps it was trained.
-      scores: the last validation before it was saved, {} if there was none.
-      data_settings: how its data were prepared; {} where that was not noted (older runs).
-    """
-
-    config: ml_collections.ConfigDict
-    params: dict[str, Tree]
-    model_vars: dict[str, Tree]
-    step: int
-    scores: dict[str, float]
-    data_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Checkpoints:
@@ -109,16 +94,19 @@ class Checkpoints:
         config: Mapping[str, Any],
         scores: Mapping[str, Any],
         data_settings: Mapping[str, Any],
+        experts: Mapping[str, Any],
     ) -> None:
         """Starts to save; the state may be donated at once.
 
         Args:
           data_settings: how the data were prepared, as JSON.
           scores: {"step", "values"} of the last validation, or {}.
+          experts: who the frozen nets are, see `Trained.experts`.
         """
         if step in self._manager.all_steps():
             return
         about = {"scores": dict(scores), "data_settings": dict(data_settings)}
+        about |= {"experts": dict(experts)}
         about |= {"format": FORMAT_VERSION, "leaves": _leaf_table(state)}
         self._manager.save(
             step,
@@ -133,9 +121,8 @@ class Checkpoints:
         )
 
     def _rank(self, step: int, scores: Mapping[str, Any]) -> dict[str, float] | None:
-        if not self._best or not scores or scores["step"] != step:
-            return None
-        return {"rank": rank_of(self._best, scores["values"])}
+        values = scores_at(step, scores)
+        return {"rank": rank_of(self._best, values)} if self._best and values else None
 
     def restore(self, abstract: TrainState, *, step: int) -> Restored:
         """The run at `step`, placed as the abstract state's shardings say.
@@ -152,7 +139,7 @@ class Checkpoints:
                 about=ocp.args.JsonRestore(),
             ),
         )
-        _check_format(notes.about["format"], folder)
+        check_about(notes.about, folder)
         _check_leaves(notes.about["leaves"], _leaf_table(abstract), folder)
         state = self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
@@ -189,6 +176,11 @@ def parse_best_metric(best_metric: str) -> tuple[str, str] | None:
     return direction, name
 
 
+def scores_at(step: int, scores: Mapping[str, Any]) -> dict[str, float]:
+    """The validation of this very step; {} if the last one was of an earlier step."""
+    return dict(scores["values"]) if scores and scores["step"] == step else {}
+
+
 def rank_of(best: tuple[str, str], values: Mapping[str, float]) -> float:
     """The number that is higher for the better checkpoint."""
     direction, name = best
@@ -200,14 +192,6 @@ def rank_of(best: tuple[str, str], values: Mapping[str, float]) -> float:
 def _leaf_table(tree: Tree) -> dict[str, list[Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {leaf_path(path): [str(leaf.dtype), *leaf.shape] for path, leaf in leaves}
-
-
-def _check_format(found: int, folder: os.PathLike | str) -> None:
-    if found != FORMAT_VERSION:
-        raise UserError(
-            f"{folder}: checkpoint format {found}, this version of TalkJAX reads "
-            f"{FORMAT_VERSION}; use the version that wrote it"
-        )
 
 
 def _check_leaves(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Any) -> None:
@@ -242,8 +226,8 @@ def load_trained(path: str | os.PathLike, *, step: int | None = None) -> Trained
       UserError: if there is neither an export nor a checkpoint at the path.
     """
     folder = pathlib.Path(path).resolve()
-    if (folder / "params.npz").is_file():
-        return _load_export(folder)
+    if is_export(folder):
+        return read_export(folder)
     if (folder / CHECKPOINTS).is_dir():
         return _load_workdir(folder, step=step)
     found = "an empty folder" if folder.is_dir() else "nothing"
@@ -259,7 +243,8 @@ def load_expert(path: str | os.PathLike) -> dict[str, Any]:
     """A frozen net from the workdir or export of the run that trained it.
 
     Returns:
-      {"params", "vars"} of its one net, {"config", "scores"} of its run.
+      {"params", "vars"} of its one net, {"config", "scores", "step", "data_settings"} of its
+      run, and the "fingerprint" of its weights.
 
     Raises:
       UserError: if the run trained several nets, so that "its net" means nothing.
@@ -275,6 +260,9 @@ def load_expert(path: str | os.PathLike) -> dict[str, Any]:
         "vars": trained.model_vars[net],
         "config": trained.config,
         "scores": trained.scores,
+        "step": trained.step,
+        "data_settings": trained.data_settings,
+        "fingerprint": fingerprint(trained.params),
     }
 
 
@@ -287,51 +275,6 @@ def export(path: str | os.PathLike, out: str | os.PathLike, *, step: int | None 
     if pathlib.Path(out).exists():
         raise UserError(f"{out}: exists already; name a folder that does not")
     write_export(load_trained(path, step=step), out)
-
-
-def write_export(trained: Trained, out: str | os.PathLike) -> None:
-    """Writes a trained model as an export, atomically.
-
-    Raises:
-      UserError: if a parameter is no plain number.
-    """
-    out = pathlib.Path(out)
-    tree = {"params": trained.params, "vars": trained.model_vars}
-    flat = flax.traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep="/")
-    empty = sorted(name for name, leaf in flat.items() if not hasattr(leaf, "dtype"))
-    arrays = {name: leaf for name, leaf in flat.items() if name not in empty}
-    odd = sorted(name for name, leaf in arrays.items() if leaf.dtype.kind not in "fiub")
-    if odd:
-        raise UserError(f"{out}: cannot export {odd}: no plain numbers")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
-    temporary.mkdir()
-    try:
-        np.savez(temporary / "params.npz", **arrays)
-        write_json(temporary / "config.json", plain(trained.config))
-        about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
-        about |= {"empty": empty, "data_settings": trained.data_settings}
-        write_json(temporary / "about.json", about)
-        os.replace(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _load_export(folder: pathlib.Path) -> Trained:
-    about = read_json(folder / "about.json")
-    _check_format(about["format"], folder)
-    with np.load(folder / "params.npz", allow_pickle=False) as arrays:
-        flat: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-    flat |= {name: flax.traverse_util.empty_node for name in about["empty"]}
-    tree = flax.traverse_util.unflatten_dict(flat, sep="/")
-    return Trained(
-        config=ml_collections.ConfigDict(hashable(read_json(folder / "config.json"))),
-        params=tree["params"],
-        model_vars=tree["vars"],
-        step=about["step"],
-        scores=about["scores"],
-        data_settings=_data_settings(about),
-    )
 
 
 def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
@@ -356,30 +299,24 @@ def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
             for saved in steps
         }
         chosen = _choose_step(notes) if step is None else step
-        _check_format(notes[chosen].about["format"], folder)
+        check_about(notes[chosen].about, folder)
         state = _restore_nets(manager, step=chosen)
-    scores = notes[chosen].about["scores"]
+    about = notes[chosen].about
     return Trained(
         config=ml_collections.ConfigDict(hashable(notes[chosen].config)),
         params=state["params"] | state["ema"]["params"],
         model_vars=state["model_vars"] | state["ema"]["vars"],
         step=chosen,
-        scores=scores["values"] if scores else {},
-        data_settings=_data_settings(notes[chosen].about),
+        scores=scores_at(chosen, about["scores"]),
+        data_settings=about["data_settings"],
+        experts=about.get("experts"),
     )
-
-
-def _data_settings(about: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(about["data_settings"]) if "data_settings" in about else {}  # older ones lack it
 
 
 def _choose_step(notes: Mapping[int, Any]) -> int:
     best = parse_best_metric(notes[max(notes)].config["run"]["best_metric"])
-    ranks = {
-        step: rank_of(best, note.about["scores"]["values"])
-        for step, note in notes.items()
-        if best and note.about["scores"] and note.about["scores"]["step"] == step
-    }
+    values = {step: scores_at(step, note.about["scores"]) for step, note in notes.items()}
+    ranks = {step: rank_of(best, found) for step, found in values.items() if best and found}
     return max(ranks, key=lambda step: (ranks[step], step)) if ranks else max(notes)
 
 

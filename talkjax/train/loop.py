@@ -11,76 +11,30 @@ import functools
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-import optax
-from jax.sharding import Mesh
 
-from talkjax.arrays import Batch, Key, Nets, Tree, UInt8
+from talkjax.arrays import Nets, UInt8
 from talkjax.errors import UserError
-from talkjax.methods.api import Method
 from talkjax.train import sharding
+from talkjax.train.begin import begin, placed_state
 from talkjax.train.checkpoint import Checkpoints
 from talkjax.train.files import flat, plain, write_json
+from talkjax.train.job import Job
 from talkjax.train.metrics import MetricsWriter, Progress, Window
 from talkjax.train.pictures import write_png
+from talkjax.train.profiling import profiler
 from talkjax.train.rng import root_key
-from talkjax.train.state import TrainState, create_state, evaluation_nets
+from talkjax.train.state import TrainState, evaluation_nets
 from talkjax.train.step import active_phases, train_step
+from talkjax.train.stopping import Stopped, stop_signals, told_to_stop
 
 STEPS_IN_FLIGHT = 2
 # The one setting of config.run that changes the result of the steps still to come.
 FIXED_RUN_SETTINGS = ("run.seed",)
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """config.run, whole. `*_every_steps` = 0 means never.
-
-    Attributes:
-      best_metric: see `Checkpoints`.
-      profile_steps: (first, last): these steps are traced into `profile/`; () = none.
-    """
-
-    seed: int
-    steps: int
-    log_every_steps: int
-    validate_every_steps: int
-    save_every_steps: int
-    picture_every_steps: int
-    keep_checkpoints: int
-    best_metric: str
-    profile_steps: Sequence[int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """All that a run is made of, apart from its data and its folder.
-
-    Attributes:
-      config: the resolved config as plain values; saved with each checkpoint.
-      element_spec: a global batch as `jax.ShapeDtypeStruct`s.
-      experts: {name: {"params", "vars"}}, frozen.
-      initial: {net: {"params", "vars"}} to begin from, for some of the nets; {} for none.
-      data_settings: how the data were prepared, for those who use the model; goes with each
-        checkpoint.
-    """
-
-    method: Method
-    settings: RunSettings
-    config: Mapping[str, Any]
-    optimizers: Mapping[str, optax.GradientTransformation]
-    loss_weights: Mapping[str, Mapping[str, float]]
-    ema_decay: float
-    mesh: Mesh
-    sharding_rules: sharding.Rules
-    element_spec: Batch
-    experts: Nets
-    initial: Nets = dataclasses.field(default_factory=dict)
-    data_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,14 +61,6 @@ class DataIterator(Protocol):
     def get_state(self) -> Any: ...
 
     def set_state(self, state: Any) -> None: ...
-
-
-class Stopped(Exception):
-    """The run was told to stop and has saved itself; `signal_number` says by what."""
-
-    def __init__(self, message: str, signal_number: int):
-        super().__init__(message)
-        self.signal_number = signal_number
 
 
 def fit(
@@ -188,17 +134,18 @@ def fit(
             config=job.config,
             scores=scores,
             data_settings=job.data_settings,
+            experts=job.expert_identities,
         )
 
     with contextlib.ExitStack() as stack:
         stack.callback(checkpoints.close)
         stack.callback(writer.close)
         stack.callback(progress.close)
-        stop = stack.enter_context(_stop_signals())
-        profiler = stack.enter_context(_profiler(workdir, settings.profile_steps))
+        stop = stack.enter_context(stop_signals())
+        profile = stack.enter_context(profiler(workdir, settings.profile_steps))
         stack.enter_context(jax.transfer_guard("disallow"))
         for step in range(start, settings.steps):
-            profiler(step)
+            profile(step)
             with window.waiting():
                 batch = next(data)
             batch = sharding.put_batch(batch, batch_sharding)
@@ -227,7 +174,7 @@ def fit(
                     for name, picture in hooks.pictures(*evaluation_nets(state)).items():
                         write_png(workdir / "pictures" / f"{name}_{done:08d}.png", picture)
                         writer.picture(done, name, picture)
-                stopping = _told_to_stop(stop, checkpoints, done)
+                stopping = told_to_stop(stop, checkpoints, done)
                 if _due(done, settings.save_every_steps) or last or stopping:
                     save(done)
                 if stopping and not last:
@@ -239,77 +186,6 @@ def fit(
                     )
         checkpoints.wait()
     return state
-
-
-def abstract_state(job: Job) -> TrainState:
-    """Shapes and types of the run's state; nothing is computed."""
-    return jax.eval_shape(_creator(job), root_key(job.settings.seed))
-
-
-def _creator(job: Job) -> Callable[[Key], TrainState]:
-    return functools.partial(
-        _create, method=job.method, optimizers=dict(job.optimizers), spec=job.element_spec
-    )
-
-
-def _create(root: Key, *, method: Method, optimizers: dict, spec: Batch) -> TrainState:
-    return create_state(method, optimizers, root, element_spec=spec)
-
-
-def begin(job: Job, shardings: TrainState) -> TrainState:
-    """The state at step 0, each leaf made where it will live."""
-    state = jax.jit(_creator(job), out_shardings=shardings)(root_key(job.settings.seed))
-    if job.initial and not set(job.initial) & set(state.params):
-        raise UserError(
-            f"config.init_from has the nets {sorted(job.initial)}, none of {sorted(state.params)}"
-        )
-    for net, given in job.initial.items():
-        state = _with_initial(state, shardings, net=net, given=given)
-    return state
-
-
-def _with_initial(
-    state: TrainState, shardings: TrainState, *, net: str, given: Mapping[str, Tree]
-) -> TrainState:
-    def replace(nets: Nets, places: Nets, part: str) -> Nets:
-        if net not in nets:
-            return nets
-        old, new = (
-            {sharding.leaf_path(path): leaf for path, leaf in _leaves(tree)}
-            for tree in (nets[net], given[part])
-        )
-        wrong = sorted(
-            name
-            for name in set(old) | set(new)
-            if name not in old or name not in new or old[name].shape != new[name].shape
-        )
-        if wrong:
-            raise UserError(f"config.init_from: {part} of {net} do not fit at {wrong}")
-        return nets | {net: sharding.put_whole(given[part], places[net])}
-
-    return state.replace(
-        params=replace(state.params, shardings.params, "params"),
-        model_vars=replace(state.model_vars, shardings.model_vars, "vars"),
-        ema={
-            part: replace(state.ema[part], shardings.ema[part], part) for part in ("params", "vars")
-        },
-    )
-
-
-def _leaves(tree: Tree) -> list[tuple[Any, Any]]:
-    return jax.tree_util.tree_leaves_with_path(tree)
-
-
-def placed_state(job: Job) -> tuple[TrainState, TrainState]:
-    """(the abstract state with its placements, the placements alone)."""
-    abstract = abstract_state(job)
-    shardings = sharding.state_shardings(abstract, job.sharding_rules, job.mesh)
-    placed = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        abstract,
-        shardings,
-    )
-    return placed, shardings
 
 
 def jit_step(job: Job, shardings: TrainState) -> Any:
@@ -367,55 +243,3 @@ def _due(done: int, every_steps: int) -> bool:
 
 def _show_scores(values: Mapping[str, float]) -> str:
     return "validation  " + "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[dict[str, int]]:
-    """Notes SIGTERM and SIGINT instead of dying; a second one kills as usual."""
-    noted: dict[str, int] = {}
-    before = {}
-
-    def note(number: int, _frame: Any) -> None:
-        noted["signal"] = number
-        signal.signal(number, before[number])
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    if jax.distributed.is_initialized():
-        # orbax listens for SIGTERM itself, so that all processes stop at one step.
-        numbers = (signal.SIGINT,) if jax.process_count() == 1 else ()
-    for number in numbers:
-        before[number] = signal.signal(number, note)
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _told_to_stop(noted: Mapping[str, int], checkpoints: Checkpoints, step: int) -> bool:
-    if jax.distributed.is_initialized() and checkpoints.reached_preemption(step):
-        return True
-    return bool(noted)
-
-
-@contextlib.contextmanager
-def _profiler(workdir: pathlib.Path, steps: Sequence[int]) -> Iterator[Callable[[int], None]]:
-    """Gives a function to call before each step; traces the steps first..last."""
-    if len(steps) not in (0, 2):
-        raise UserError(f"config.run.profile_steps: got {list(steps)}, want (first, last) or ()")
-    running = False
-
-    def before(step: int) -> None:
-        nonlocal running
-        if steps and step == steps[0]:
-            jax.profiler.start_trace(str(workdir / "profile"))
-            running = True
-        elif running and step == steps[1] + 1:
-            jax.profiler.stop_trace()
-            running = False
-
-    try:
-        yield before
-    finally:
-        if running:
-            jax.profiler.stop_trace()

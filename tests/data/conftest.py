@@ -41,6 +41,7 @@ def data_config(eight_clips):
             "pose_gap_frames": 0,
             "read_threads": 2,
             "read_ahead_mb": 4.0,
+            "keep_decoded_mb": 0.0,
         }
     )
 

@@ -25,6 +25,7 @@ SETTINGS = {
     "pose_gap_frames": 0,
     "read_threads": 2,
     "read_ahead_mb": 8.0,
+    "keep_decoded_mb": 0.0,
 }
 
 

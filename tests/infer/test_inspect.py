@@ -29,7 +29,9 @@ def export(tmp_path_factory):
     params = jax.tree.map(draw, params)
     model_vars = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), model_vars)
     folder = tmp_path_factory.mktemp("trained") / "smoke"
-    checkpoint.write_export(checkpoint.Trained(config, params, model_vars, 3, {}), folder)
+    data_settings = {"size_px": 64, "smooth_sigma_frames": 2.5}
+    trained = checkpoint.Trained(config, params, model_vars, 3, {}, data_settings, {})
+    checkpoint.write_export(trained, folder)
     return folder
 
 

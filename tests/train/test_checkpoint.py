@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -72,12 +73,49 @@ def test_how_the_data_were_prepared_goes_with_every_form(tmp_path):
         assert checkpoint.load_trained(tmp_path / folder).data_settings == settings
 
 
-def test_a_checkpoint_from_before_that_was_kept_can_be_read(workdir, tmp_path):
+def test_an_export_that_does_not_say_how_its_data_were_prepared_is_refused(workdir, tmp_path):
     checkpoint.export(workdir, tmp_path / "out")
-    about = json.loads((tmp_path / "out" / "about.json").read_text())
-    del about["data_settings"]
-    (tmp_path / "out" / "about.json").write_text(json.dumps(about))
-    assert checkpoint.load_trained(tmp_path / "out").data_settings == {}
+    _change_about(tmp_path / "out", drop="data_settings")
+    with pytest.raises(UserError, match="does not say how its data were prepared"):
+        checkpoint.load_trained(tmp_path / "out")
+
+
+def test_who_the_experts_were_goes_with_every_form(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out")
+    for folder in (workdir, tmp_path / "out"):
+        assert checkpoint.load_trained(folder).experts == {"critic": toys.CRITIC}
+    _change_about(tmp_path / "out", drop="experts")
+    assert checkpoint.load_trained(tmp_path / "out").experts is None  # not known, not none
+
+
+def _change_about(folder, *, drop):
+    about = json.loads((folder / "about.json").read_text())
+    del about[drop]
+    (folder / "about.json").write_text(json.dumps(about))
+
+
+def test_the_same_weights_have_one_fingerprint_and_others_another(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out")
+    first, second = checkpoint.load_trained(workdir), checkpoint.load_trained(tmp_path / "out")
+    found = checkpoint.fingerprint(first.params)
+    assert checkpoint.fingerprint(second.params) == found
+    second.params["gen"]["kernel"][0, 0] += 1e-3
+    assert checkpoint.fingerprint(second.params) != found
+
+
+def test_a_score_of_an_earlier_step_is_not_the_checkpoints(tmp_path):
+    settings = dataclasses.replace(
+        toys.gan_job().settings, steps=4, validate_every_steps=3, save_every_steps=1
+    )
+    settings = dataclasses.replace(settings, keep_checkpoints=4)
+    hooks = Hooks(validate=lambda params, model_vars: {"accuracy": 0.9})
+    fit(toys.gan_job(settings=settings), toys.Batches(), workdir=tmp_path, hooks=hooks)
+    found = {n: checkpoint.load_trained(tmp_path, step=n).scores for n in (2, 3, 4)}
+    assert found == {2: {}, 3: {"accuracy": 0.9}, 4: {"accuracy": 0.9}}
+    # The last step validates; a run that went on past it has the score of an earlier step.
+    longer = dataclasses.replace(settings, steps=8, validate_every_steps=7)
+    fit(toys.gan_job(settings=longer), toys.Batches(), workdir=tmp_path, hooks=hooks)
+    assert checkpoint.load_trained(tmp_path, step=6).scores == {}
 
 
 def test_loading_what_is_no_checkpoint_says_what_was_found(tmp_path):

@@ -16,8 +16,9 @@ import train_toys as toys
 
 from talkjax.errors import UserError
 from talkjax.train import checkpoint, loop
-from talkjax.train.loop import Hooks, Stopped, fit
+from talkjax.train.loop import Hooks, fit
 from talkjax.train.metrics import NonFiniteLoss
+from talkjax.train.stopping import Stopped
 
 HERE = pathlib.Path(__file__).resolve()
 
@@ -226,11 +227,13 @@ def test_a_run_killed_hard_goes_on_as_if_it_had_not_been(tmp_path):
     assert losses(workdir) == losses(tmp_path / "whole")
 
 
-def test_initial_nets_replace_random_ones(tmp_path):
+def test_initial_nets_replace_random_ones(tmp_path, caplog):
     source = train(tmp_path / "source", steps=2)
     given = {"disc": {"params": jax.device_get(source.params["disc"]), "vars": {}}}
     settings = dataclasses.replace(toys.gan_job().settings, steps=0)
-    state = train(tmp_path / "w", settings=settings, initial=given)
+    with caplog.at_level("INFO", logger="talkjax"):
+        state = train(tmp_path / "w", settings=settings, initial=given)
+    assert "init_from: taken: disc; random, not given: gen" in caplog.text
     assert_equal_trees(state.params["disc"], source.params["disc"])
     with pytest.raises(UserError, match="none of"):
         train(tmp_path / "x", settings=settings, initial={"nobody": given["disc"]})

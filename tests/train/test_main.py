@@ -1,7 +1,10 @@
 """The command, on the toy source and a critic of a few hundred parameters."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from ml_collections import ConfigDict
 
 from talkjax import assemble, main
 from talkjax.errors import UserError
+from talkjax.experts import check_expert, load_experts
 from talkjax.train import checkpoint
 from talkjax.train.files import flat, hashable, plain
 
@@ -50,7 +54,7 @@ def test_a_run_writes_all_that_it_promises(critic):
     trained = checkpoint.load_trained(critic)
     assert trained.step == 2
     assert set(trained.params) == {"sync"}
-    assert trained.data_settings == {"layout": "fake", "size_px": 64, "smooth_sigma_frames": 2.5}
+    assert trained.data_settings == {"layout": "fake", "size_px": 32, "smooth_sigma_frames": 2.5}
     assert 0.0 <= trained.scores["accuracy"] <= 1.0
 
 
@@ -69,6 +73,28 @@ def test_dry_run_says_sizes_and_trains_nothing(tmp_path, capsys):
     assert "params/sync/face/block_0/conv/kernel" in text
     assert "together" in text
     assert not (tmp_path / "w").exists()
+
+
+COUNT_DEVICES = """
+import jax
+from talkjax import main
+values = main.parse(["--config=%s", "--workdir=w", "--cpu-devices=3"])
+main.start_devices(cpu_devices=values.cpu_devices, multihost=False)
+print(jax.device_count())
+"""
+
+
+def test_cpu_devices_are_as_many_as_asked_for_and_on_cpus_only(tmp_path, monkeypatch):
+    script = [sys.executable, "-c", COUNT_DEVICES % CONFIG]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3"]
+    monkeypatch.setattr(main.jax.config, "update", lambda name, value: None)
+    monkeypatch.setattr(main.jax, "default_backend", lambda: "gpu")
+    with pytest.raises(UserError, match="--cpu-devices is for CPUs, JAX found gpu"):
+        main.start_devices(cpu_devices=2, multihost=False)
+    with pytest.raises(UserError, match="cpu_devices"):
+        main.parse(argv(tmp_path, "--cpu-devices=0"))
 
 
 @pytest.mark.parametrize(
@@ -111,23 +137,74 @@ def test_unknown_method_and_model_keys_are_refused():
         assemble.run_settings(config)
 
 
-def experts(config, tmp_path, *, copy=True):
+CROPS = {"size_px": 32, "smooth_sigma_frames": 2.5}  # of tiny_critic's toys
+
+
+def experts(config, tmp_path, *, copy=True, **crops):
     method = toys.gan()  # any method with one expert
     method = type(method)(
         **{name: getattr(method, name) for name in ("init_fn", "phases", "predict_fn")},
         experts=("sync",),
     )
-    return assemble.load_experts(config, method, workdir=tmp_path, spec={}, copy=copy)
+    return load_experts(
+        config,
+        method,
+        module=assemble.method_module(config.method),
+        workdir=tmp_path,
+        spec={},
+        data_settings=CROPS | crops,
+        copy=copy,
+    )
 
 
 def test_expert_is_copied_and_the_copy_is_enough(critic, tmp_path):
-    first = experts(consumer(checkpoint=str(critic)), tmp_path)
-    second = experts(consumer(checkpoint="gone"), tmp_path)
+    first = experts(consumer(checkpoint=str(critic)), tmp_path).nets
+    second = experts(consumer(checkpoint="gone"), tmp_path).nets
     kernel = first["sync"]["params"]["face"]["block_0"]["conv"]["kernel"]
     np.testing.assert_array_equal(
         kernel, second["sync"]["params"]["face"]["block_0"]["conv"]["kernel"]
     )
     assert (tmp_path / "experts" / "sync" / "params.npz").exists()
+
+
+def test_a_run_says_who_its_experts_were(critic, tmp_path):
+    trained = checkpoint.load_trained(critic)
+    assert experts(consumer(checkpoint=str(critic)), tmp_path).identities == {
+        "sync": {
+            "fingerprint": checkpoint.fingerprint(trained.params),
+            "seed": 0,
+            "step": trained.step,
+            "source": str(critic),
+        }
+    }
+
+
+def test_a_refused_expert_is_not_kept(critic, tmp_path):
+    with pytest.raises(UserError, match="min_accuracy"):
+        experts(consumer(checkpoint=str(critic), min_accuracy=1.01), tmp_path)
+    assert not (tmp_path / "experts").exists()
+
+
+def test_another_expert_than_the_kept_one_is_refused_by_the_kept_folders_name(critic, tmp_path):
+    experts(consumer(checkpoint=str(critic)), tmp_path)
+    trained = checkpoint.load_trained(critic)
+    trained.params["sync"]["face"]["block_0"]["conv"]["kernel"][:] += 0.1
+    checkpoint.write_export(trained, tmp_path / "other")
+    kept = tmp_path / "experts" / "sync"
+    with pytest.raises(UserError, match=f"{kept}: the kept expert .* is not the one in") as error:
+        experts(consumer(checkpoint=str(tmp_path / "other")), tmp_path)
+    assert "\n" not in str(error.value)
+    went_on = experts(consumer(checkpoint=str(kept)), tmp_path)
+    fingerprint = went_on.identities["sync"]["fingerprint"]
+    assert fingerprint != checkpoint.fingerprint(trained.params)
+    with pytest.raises(UserError, match=f"^{kept}: .*min_accuracy"):
+        experts(consumer(checkpoint="gone", min_accuracy=1.01), tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("size_px", 64), ("smooth_sigma_frames", 0.5)])
+def test_expert_of_other_crops_is_refused(critic, tmp_path, key, value):
+    with pytest.raises(UserError, match=f"prepared with {key} = .*, this run has {value}"):
+        experts(consumer(checkpoint=str(critic)), tmp_path, **{key: value})
 
 
 def test_expert_below_the_gate_is_refused_with_both_numbers(critic, tmp_path):
@@ -143,14 +220,16 @@ def test_expert_below_the_gate_is_refused_with_both_numbers(critic, tmp_path):
 def test_expert_of_other_inputs_is_refused(critic, tmp_path, path, value):
     config = consumer(checkpoint=str(critic))
     config.update_from_flattened_dict({path: value})
-    with pytest.raises(UserError, match=f"{path} = .*, this config has {value}"):
+    with pytest.raises(UserError, match=f"{path} = .*, this run has {value}"):
         experts(config, tmp_path)
 
 
 def test_expert_without_validation_or_checkpoint_is_refused(critic, tmp_path):
     expert = checkpoint.load_expert(critic)
-    with pytest.raises(UserError, match="never validated"):
-        assemble.check_expert(expert | {"scores": {}}, consumer(), name="sync")
+    with pytest.raises(UserError, match=f"not validated at its step {expert['step']}"):
+        check_expert(
+            expert | {"scores": {}}, consumer(), name="sync", where=critic, data_settings=CROPS
+        )
     with pytest.raises(UserError, match="checkpoint is empty"):
         experts(consumer(), tmp_path)
     with pytest.raises(UserError, match=r"wants \['sync'\]"):

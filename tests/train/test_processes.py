@@ -18,7 +18,8 @@ import os, pathlib, signal, sys, time
 import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
-from talkjax.train.loop import Hooks, Stopped, fit
+from talkjax.train.loop import Hooks, fit
+from talkjax.train.stopping import Stopped
 from talkjax.train.sharding import initialize_distributed
 initialize_distributed(multihost=True)
 sys.path.insert(0, sys.argv[2])

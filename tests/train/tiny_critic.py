@@ -32,7 +32,8 @@ def get_config(variant: str = "") -> ConfigDict:
             windows_per_clip=2,
             flip=False,
             read_threads=1,
-            read_ahead_mb=8,
+            read_ahead_mb=8.0,
+            keep_decoded_mb=0.0,
         )
     )
     config.model = ConfigDict(

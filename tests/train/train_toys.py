@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkjax.methods.api import LossOut, Method, Phase
-from talkjax.train.loop import Job, RunSettings
+from talkjax.train.job import Job, RunSettings
 from talkjax.train.optim import make_optimizers
 from talkjax.train.sharding import make_mesh
 
@@ -101,6 +101,7 @@ def gan():
     )
 
 
+CRITIC = {"fingerprint": "0123", "seed": 5, "step": 60, "source": "runs/critic"}
 GAN_WEIGHTS = {
     "disc": {"real": 1.0, "fake": 1.0},
     "penalty": {"r1": 0.4},
@@ -132,6 +133,8 @@ def gan_job(*, steps=8, devices=None, optimizer="sgd", width=WIDTH, **changes):
         "mesh": make_mesh(["data"], [-1], devices=devices),
         "sharding_rules": REPLICATE,
         "element_spec": element_spec(width),
+        "data_settings": {"layout": "toy"},
+        "expert_identities": {"critic": CRITIC},
         "experts": {"critic": {"params": {"kernel": np.ones((width, 1), np.float32)}, "vars": {}}},
     }
     return Job(**(values | changes))

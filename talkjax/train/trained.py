@@ -1,0 +1,127 @@
+"""A trained model on its own: in memory, and as a small folder (an export).
+
+An export is a folder of `config.json`, `about.json` and `params.npz`: no optimizer state,
+averaged parameters where they are kept. It needs nothing beside it.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+
+from talkjax.arrays import Tree
+from talkjax.errors import UserError
+from talkjax.train.files import hashable, plain, read_json, write_json
+
+FORMAT_VERSION = 1
+ARRAYS_FILE = "params.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model for use: everything on the host (numpy), keyed by net.
+
+    Attributes:
+      config: the resolved config of its run.
+      params: parameters; for averaged nets the averages.
+      model_vars: variables of the same nets.
+      step: how many steps it was trained.
+      scores: its validation at that very step, {} if there was none.
+      data_settings: how its data were prepared.
+      experts: the frozen nets that took part in its training, {name: {"fingerprint", "seed",
+        "step", "source"}}; {} if there were none, None if it is not known.
+    """
+
+    config: ml_collections.ConfigDict
+    params: dict[str, Tree]
+    model_vars: dict[str, Tree]
+    step: int
+    scores: dict[str, float]
+    data_settings: dict[str, Any]
+    experts: dict[str, dict[str, Any]] | None
+
+
+def fingerprint(params: Mapping[str, Tree]) -> str:
+    """Of the parameters {net: tree}: the same weights have the same one wherever they lie."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(dict(params)):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def is_export(folder: pathlib.Path) -> bool:
+    return (folder / ARRAYS_FILE).is_file()
+
+
+def write_export(trained: Trained, out: str | os.PathLike) -> None:
+    """Writes a trained model as an export, atomically.
+
+    Raises:
+      UserError: if a parameter is no plain number.
+    """
+    out = pathlib.Path(out)
+    tree = {"params": trained.params, "vars": trained.model_vars}
+    flat = flax.traverse_util.flatten_dict(tree, keep_empty_nodes=True, sep="/")
+    empty = sorted(name for name, leaf in flat.items() if not hasattr(leaf, "dtype"))
+    arrays = {name: leaf for name, leaf in flat.items() if name not in empty}
+    odd = sorted(name for name, leaf in arrays.items() if leaf.dtype.kind not in "fiub")
+    if odd:
+        raise UserError(f"{out}: cannot export {odd}: no plain numbers")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
+    temporary.mkdir()
+    try:
+        np.savez(temporary / ARRAYS_FILE, **arrays)
+        write_json(temporary / "config.json", plain(trained.config))
+        about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
+        about |= {"data_settings": trained.data_settings, "experts": trained.experts}
+        write_json(temporary / "about.json", about | {"empty": empty})
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_export(folder: pathlib.Path) -> Trained:
+    """Reads what `write_export` wrote.
+
+    Raises:
+      UserError: if it is of another format, or says too little.
+    """
+    about = read_json(folder / "about.json")
+    check_about(about, folder)
+    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as arrays:
+        flat: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    flat |= {name: flax.traverse_util.empty_node for name in about["empty"]}
+    tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+    return Trained(
+        config=ml_collections.ConfigDict(hashable(read_json(folder / "config.json"))),
+        params=tree["params"],
+        model_vars=tree["vars"],
+        step=about["step"],
+        scores=about["scores"],
+        data_settings=about["data_settings"],
+        experts=about.get("experts"),
+    )
+
+
+def check_about(about: Mapping[str, Any], folder: os.PathLike | str) -> None:
+    """Raises UserError unless the notes of a checkpoint or an export can be used."""
+    if about["format"] != FORMAT_VERSION:
+        raise UserError(
+            f"{folder}: checkpoint format {about['format']}, this version of TalkJAX reads "
+            f"{FORMAT_VERSION}; use the version that wrote it"
+        )
+    if "data_settings" not in about:
+        raise UserError(
+            f"{folder}: does not say how its data were prepared (data_settings), so its crops "
+            "cannot be made alike; train it with this version of TalkJAX"
+        )
