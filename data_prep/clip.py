@@ -125,6 +125,7 @@ class _Work:
         self.notes: list[str] = []
         self.video_s = 0.0
         self.info: MediaInfo | None = None
+        self.audio_path = clip.path
         self.first = round((clip.start_s or 0.0) * FPS)
         self.end = None if clip.end_s is None else round(clip.end_s * FPS)
 
@@ -184,14 +185,16 @@ class _Work:
         self.info = info
         if not info.has_video:
             raise _Stop("no_video", "no video stream in the file, want a video")
-        if not self.clip.audio_source and not info.has_audio:
-            raise _Stop("no_audio", "no audio stream in the file; training needs the sound")
+        if not info.has_audio:
+            if not self.clip.audio_source:
+                raise _Stop("no_audio", "no audio stream in the file; training needs the sound")
+            self.audio_path = Path(self.clip.root, self.clip.audio_source)
         return info.start_s
 
     def _samples(self) -> np.ndarray:
         """The sound from the clip's first frame on, on the video's clock."""
         try:
-            audio = decode_audio(self.clip.audio_path)
+            audio = decode_audio(self.audio_path)
         except UserError as error:
             raise _Stop("no_audio", self._plain(error)) from error
         self.notes += [self._plain(note) for note in audio.notes]
@@ -329,7 +332,7 @@ class _Work:
     def _plain(self, text: UserError | str) -> str:
         """A message without the path: the report has its own name for the clip."""
         text = str(text)
-        for path in (self.clip.path, self.clip.audio_path):
+        for path in (self.clip.path, self.audio_path):
             text = text.removeprefix(f"{path}: ")
         return text
 

@@ -9,7 +9,15 @@ from talkjax.errors import UserError
 LAYOUTS = ("folder", "grid", "lrw", "lrs2", "hdtf", "voxceleb2")
 DEFAULT_FRACTIONS = Fractions(val=0.1, test=0.1)
 
-__all__ = ["DEFAULT_FRACTIONS", "LAYOUTS", "SPLITS", "Clip", "Fractions", "list_clips"]
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "LAYOUTS",
+    "SPLITS",
+    "Clip",
+    "Fractions",
+    "list_clips",
+    "list_missing",
+]
 
 
 def list_clips(
@@ -40,3 +48,11 @@ def list_clips(
         case "voxceleb2":
             return voxceleb2.list_clips(root, fractions=fractions)
     raise UserError(f"layout: got {layout!r}, want one of {' '.join(LAYOUTS)}")
+
+
+def list_missing(layout: str, root: Path) -> list[str]:
+    """Videos that the set's own lists name and that need not be there, but are not.
+
+    Only HDTF has such: its videos go from YouTube. LRS2 with a gap is refused.
+    """
+    return hdtf.missing(root) if layout == "hdtf" else []

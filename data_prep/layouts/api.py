@@ -31,7 +31,8 @@ class Clip:
       split: "train", "val" or "test".
       start_s, end_s: part of the source, on its own timeline; None means from the start, to
         the end.
-      audio_source: file with the sound, relative to `root`; "" means the video's own.
+      audio_source: file with the sound, relative to `root`, for a video that has none of its
+        own; "" means that there is no such file.
       words_source: file with words and times, relative to `root`; "" means none.
       words_format: key of `words.READERS`; "" if there is no file.
     """
@@ -50,10 +51,6 @@ class Clip:
     @property
     def path(self) -> Path:
         return Path(self.root, self.source)
-
-    @property
-    def audio_path(self) -> Path:
-        return Path(self.root, self.audio_source or self.source)
 
     @property
     def name(self) -> str:
@@ -92,9 +89,10 @@ def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
     Hidden files and folders are left out.
 
     Raises:
-      UserError: if root is no folder or nothing matches; names the path and the patterns.
+      UserError: if root is no folder, nothing matches, or a name is not UTF-8.
     """
     patterns = tuple(patterns)
+    _check_name(root.resolve())
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise UserError(f"{root}: found {found}, want a folder of videos")
@@ -111,7 +109,17 @@ def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
             f"{root}: no clips found; looked for {' and '.join(patterns)} with a video suffix "
             f"({' '.join(sorted(VIDEO_SUFFIXES))}); check the path and --layout"
         )
+    for path in found:
+        _check_name(path)
     return sorted(found)
+
+
+def _check_name(path: Path) -> None:
+    """Ids and reports are UTF-8 text; Python reads other names as lone surrogates."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{str(path)!r}: the name is not UTF-8; rename it") from error
 
 
 def relative(path: Path, root: Path) -> str:

@@ -14,6 +14,7 @@ go ("KellyAyotte0" -> "KellyAyotte"); in RD they tell people apart and stay.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.layouts.api import Clip, Fractions, checked, relative, text_lines, video_files
@@ -29,37 +30,71 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
 
     Raises:
       UserError: if neither lists nor cut clips are there, or a line cannot be read, or no
-        video of the lists is there.
+        video of the lists is there, or two videos have one name.
     """
-    files = {path.stem: path for path in video_files(root, PATTERNS)}
-    annotations = {
-        subset: path
-        for subset in SUBSETS
-        for path in sorted(root.glob(f"**/{subset}_annotion_time.txt"))[:1]
-    }
+    files = _by_stem(root)
+    annotations = _annotations(root)
     if not annotations:
         return _cut_clips(root, files, fractions)
     clips = []
-    for subset, annotation in annotations.items():
-        for line in text_lines(annotation):
-            name, *intervals = line.split()
-            name = name.removesuffix(".mp4")
-            path = files.get(f"{subset}_{name}", files.get(name))
-            if path is None:
-                continue  # Many of the videos are gone; what was downloaded counts.
-            for number, text in enumerate(intervals):
-                start_s, end_s = _interval(text, annotation)
-                clips.append(
-                    _clip(
-                        root, path, (subset, name, number), fractions, start_s=start_s, end_s=end_s
-                    )
-                )
+    for subset, name, intervals in _listed(annotations):
+        path = _video(files, subset, name)
+        if path is None:
+            continue  # Many of the videos are gone; `missing` says which.
+        for number, text in enumerate(intervals):
+            start_s, end_s = _interval(text, annotations[subset])
+            clips.append(
+                _clip(root, path, (subset, name, number), fractions, start_s=start_s, end_s=end_s)
+            )
     if not clips:
         raise UserError(
             f"{root}: no clips found; none of the {len(files)} videos is named as in "
             f"{' '.join(path.name for path in annotations.values())} (e.g. RD_Radio11.mp4)"
         )
     return checked(clips, root)
+
+
+def missing(root: Path) -> list[str]:
+    """The videos that the lists name and that are not there, e.g. "RD_Radio11", in their order."""
+    files = _by_stem(root)
+    return [
+        f"{subset}_{name}"
+        for subset, name, _ in _listed(_annotations(root))
+        if _video(files, subset, name) is None
+    ]
+
+
+def _annotations(root: Path) -> dict[str, Path]:
+    """The list of each subset that has one."""
+    return {
+        subset: path
+        for subset in SUBSETS
+        for path in sorted(root.glob(f"**/{subset}_annotion_time.txt"))[:1]
+    }
+
+
+def _listed(annotations: dict[str, Path]) -> Iterator[tuple[str, str, list[str]]]:
+    """(subset, name, intervals as text) of each line."""
+    for subset, path in annotations.items():
+        for line in text_lines(path):
+            name, *intervals = line.split()
+            yield subset, name.removesuffix(".mp4"), intervals
+
+
+def _by_stem(root: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in video_files(root, PATTERNS):
+        twin = files.setdefault(path.stem, path)
+        if twin is not path:
+            raise UserError(
+                f"{root}: {relative(twin, root)} and {relative(path, root)} have the same name "
+                f"{path.stem!r}, which is all that the lists tell; remove or rename one of them"
+            )
+    return files
+
+
+def _video(files: dict[str, Path], subset: str, name: str) -> Path | None:
+    return files.get(f"{subset}_{name}", files.get(name))
 
 
 def seconds(text: str) -> float:

@@ -2,7 +2,7 @@
 
     SRC/dev/mp4/id00012/21Uxsk56VDQ/00001.mp4      split train, some identities held out as val
     SRC/test/mp4/id00017/01dfn2spqyE/00001.mp4     split test (other people, as published)
-    SRC/dev/aac/id00012/21Uxsk56VDQ/00001.m4a      the sound, where the videos come without it
+    SRC/dev/aac/id00012/21Uxsk56VDQ/00001.m4a      the sound, used where the video has none
 
 Identity is the published one. dev has no published validation part: it is a hash of the
 identity, with the fraction `val`.

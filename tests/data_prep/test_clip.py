@@ -156,6 +156,12 @@ def test_sound_from_a_file_of_its_own(shared):
     assert "where the audio ends" in result.about.notes[-1]
 
 
+def test_a_video_keeps_its_own_sound_beside_a_file_of_sound(grid, real):
+    clip = clip_of(grid, "lbbq9s.mpg", audio_source="bbaf2n.mpg")
+    result = prepare_clip(clip, Settings())
+    assert np.array_equal(result.record.audio_i16, real.record.audio_i16)
+
+
 def test_several_faces_can_be_refused(shared):
     clip = clip_of(shared / "data" / "bad", "two_faces.mp4")
     result = prepare_clip(clip, Settings(several_faces="reject"))

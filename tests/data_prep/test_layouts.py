@@ -1,8 +1,10 @@
 """Each layout on a small tree of the published shape. No video is decoded here."""
 
+import os
+
 import pytest
 
-from data_prep.layouts import Fractions, list_clips
+from data_prep.layouts import Fractions, list_clips, list_missing
 from data_prep.layouts.grid import sentence
 from data_prep.layouts.hdtf import seconds
 from data_prep.layouts.words import READERS
@@ -154,6 +156,27 @@ def test_hdtf_cuts_each_annotated_interval_and_knows_people(tmp_path):
     assert seconds("1:02:03") == 3723
 
 
+def test_hdtf_counts_the_listed_videos_that_are_not_there(tmp_path):
+    tree(
+        tmp_path,
+        {
+            "RD_annotion_time.txt": "Radio11.mp4 0:30-1:00\nGone.mp4 0:01-0:09\nLost.mp4 0:00-0:05",
+            "WRA_annotion_time.txt": "Gone.mp4 0:05-0:15",
+            "videos/RD_Radio11.mp4": "",
+        },
+    )
+    assert list_missing("hdtf", tmp_path) == ["RD_Gone", "RD_Lost", "WRA_Gone"]
+    assert list_missing("folder", tmp_path) == []
+
+
+@pytest.mark.parametrize("lists", [{"RD_annotion_time.txt": "Radio11.mp4 0:30-1:00"}, {}])
+def test_hdtf_two_videos_of_one_name_are_refused(tmp_path, lists):
+    tree(tmp_path, {"a/RD_Radio11_000.mp4": "", "b/RD_Radio11_000.mkv": ""} | lists)
+    wanted = r"a/RD_Radio11_000.mp4 and b/RD_Radio11_000.mkv have the same name"
+    with pytest.raises(UserError, match=wanted):
+        list_clips("hdtf", tmp_path)
+
+
 def test_hdtf_clips_that_are_cut_already(tmp_path):
     tree(tmp_path, {"RD_Radio11_000.mp4": "", "WDA_BarackObama_001.mp4": "", "other.mp4": ""})
     clips = list_clips("hdtf", tmp_path)
@@ -178,6 +201,16 @@ def test_voxceleb2_takes_the_separate_sound_and_published_test_people(tmp_path):
 def test_no_clips_is_an_error_with_the_path_and_what_was_looked_for(tmp_path, layout):
     with pytest.raises(UserError, match=rf"{tmp_path}: no clips found; .*looked for"):
         list_clips(layout, tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"caf\xe9/1.mp4"])
+def test_a_name_that_is_not_utf8_is_refused_by_its_repr(tmp_path, name):
+    path = os.path.join(os.fsencode(tmp_path), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb"):
+        pass
+    with pytest.raises(UserError, match=r"caf\\udce9.*the name is not UTF-8; rename it"):
+        list_clips("folder", tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path):
