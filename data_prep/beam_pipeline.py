@@ -7,19 +7,19 @@ bucket), the shards are those of a local run, and a killed run goes on where it 
 """
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from talkjax.errors import UserError
 
 
-def run(tasks: Sequence[Any], *, workers: int, options: Iterable[str] = ()) -> None:
-    """Prepares the clips of `tasks` (prepare.Task) and waits for the end.
+def run(tasks: Sequence[Any], *, workers: int, options: Sequence[str] = ()) -> None:
+    """Prepares the clips of `tasks` and waits for the end; `prepare.prepare` calls it.
 
     Args:
-      tasks: what is not done yet.
+      tasks: what is not done yet (prepare.Task).
       workers: processes of the DirectRunner; other runners have their own options.
-      options: Beam's flags, e.g. "--runner=FlinkRunner"; the DirectRunner without any.
+      options: Beam's flags, see `flags`.
 
     Raises:
       UserError: if Apache Beam is not installed.
@@ -31,8 +31,7 @@ def run(tasks: Sequence[Any], *, workers: int, options: Iterable[str] = ()) -> N
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = list(options) or _local_flags(workers)
-    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(flags(options, workers))) as pipeline:
         _ = (
             pipeline
             | "list" >> beam.Create(list(tasks))
@@ -42,9 +41,14 @@ def run(tasks: Sequence[Any], *, workers: int, options: Iterable[str] = ()) -> N
         )
 
 
-def _local_flags(workers: int) -> list[str]:
-    flags = ["--runner=DirectRunner", f"--direct_num_workers={workers}"]
-    return [*flags, "--direct_running_mode=multi_processing"] if workers > 1 else flags
+def flags(options: Sequence[str], workers: int) -> list[str]:
+    """Beam's flags: those given, after the DirectRunner's unless they name a runner."""
+    if any(option.split("=")[0] == "--runner" for option in options):
+        return list(options)
+    local = ["--runner=DirectRunner", f"--direct_num_workers={workers}"]
+    if workers > 1:
+        local.append("--direct_running_mode=multi_processing")
+    return [*local, *options]
 
 
 def _prepare(task: Any) -> int:

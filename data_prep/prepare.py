@@ -6,19 +6,20 @@ where it was, and memory does not grow with the set; the price is twice the disk
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from data_prep.clip import Reject, prepare_clip, warm_up
-from data_prep.layouts import DEFAULT_FRACTIONS, Clip, Fractions, list_clips
+from data_prep.layouts import DEFAULT_FRACTIONS, Clip, Fractions, list_clips, list_missing
 from data_prep.pool import Crashed, run_tasks
 from data_prep.progress import Progress
 from data_prep.settings import Settings
@@ -26,6 +27,7 @@ from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, difference,
 from talkjax.data import schema, writer
 from talkjax.errors import UserError
 
+RUNNERS = ("local", "beam")
 CRASHED = Reject("crashed", "the process that read it died twice; the file breaks the decoder")
 
 
@@ -56,6 +58,7 @@ def prepare(
     settings: Settings,
     workers: int = 1,
     runner: str = "local",
+    beam_options: Sequence[str] = (),
     shards: int | None = None,
     fractions: Fractions = DEFAULT_FRACTIONS,
     split_by: str = "identity",
@@ -71,6 +74,7 @@ def prepare(
       settings: how clips are cut and filtered.
       workers: processes.
       runner: "local", or "beam" for an Apache Beam pipeline (`beam_pipeline`).
+      beam_options: Beam's own flags, e.g. ["--runner=FlinkRunner", "--flink_master=host:8081"].
       shards: about how many for the largest split; None makes them 256 MiB each.
       fractions, split_by: see `layouts.list_clips`.
       overwrite: starts again where settings or sources differ from an earlier run.
@@ -81,6 +85,7 @@ def prepare(
     """
     if workers < 1 or (shards is not None and shards < 1):
         raise UserError(f"workers, shards: got {workers}, {shards}; want at least 1")
+    run = _runner(runner, beam_options)
     clips = list_clips(layout, source, fractions=fractions, split_by=split_by)
     asked = settings.as_json() | {
         "shards": shards,
@@ -103,9 +108,14 @@ def prepare(
             work.erase()
             writer.write_json(out / PLAN_NAME, plan)
         tasks = [Task(number, clip, settings, str(out)) for number, clip in enumerate(clips)]
-        wall_s = _run(work, tasks, workers=workers, runner=runner, quiet=quiet)
-        speed = {"workers": workers, "runner": runner, "wall_s": round(wall_s, 2)}
-        report, index = _finish(work, clips, plan, shards=shards, speed=speed)
+        start = time.monotonic()
+        run(work, tasks, workers=workers, quiet=quiet)
+        wall_s = round(time.monotonic() - start, 2)
+        about = {
+            "missing": list_missing(layout, source),
+            "speed": {"workers": workers, "runner": runner, "wall_s": wall_s},
+        }
+        report, index = _finish(work, clips, plan, shards=shards, about=about)
         work.clean()
     return Prepared(report, index, was_complete=False)
 
@@ -113,7 +123,11 @@ def prepare(
 def run_task(task: Task) -> int:
     """Prepares one clip and stores its result; returns the clip's number. Runs in a worker."""
     cpu_s = time.process_time()
-    result = prepare_clip(task.clip, task.settings)
+    try:
+        result = prepare_clip(task.clip, task.settings)
+    except BaseException as error:  # a traceback alone does not tell the clip
+        error.add_note(f"while preparing {task.clip.path}")
+        raise
     record = None
     if isinstance(result, Reject):
         outcome = {"filter": result.filter, "detail": result.detail}
@@ -157,18 +171,37 @@ def _is_same_plan(work: WorkFolder, plan: dict[str, Any], *, overwrite: bool) ->
     return False
 
 
-def _run(work: WorkFolder, tasks: list[Task], *, workers: int, runner: str, quiet: bool) -> float:
-    """Runs what is not done yet; returns the seconds that it took."""
-    start = time.monotonic()
-    todo = [task for task in tasks if work.outcome(task.number) is None]
-    if runner == "beam":
-        # Imported on use: Apache Beam is an extra.
-        from data_prep import beam_pipeline
+def _runner(name: str, beam_options: Sequence[str]) -> Callable[..., None]:
+    """What runs the clips that are not done yet: `_run_local` or `_run_beam`."""
+    if name not in RUNNERS:
+        raise UserError(f"runner: got {name!r}, want one of {' '.join(RUNNERS)}")
+    if name == "beam":
+        return functools.partial(_run_beam, options=beam_options)
+    if beam_options:
+        raise UserError(f"beam_options: got {' '.join(beam_options)}; want runner beam with them")
+    return _run_local
 
-        beam_pipeline.run(todo, workers=workers)
-        return time.monotonic() - start
-    if runner != "local":
-        raise UserError(f"runner: got {runner!r}, want local or beam")
+
+def _todo(work: WorkFolder, tasks: list[Task]) -> list[Task]:
+    return [task for task in tasks if work.outcome(task.number) is None]
+
+
+def _run_beam(
+    work: WorkFolder,
+    tasks: list[Task],
+    *,
+    workers: int,
+    quiet: bool,  # Beam has a log of its own
+    options: Sequence[str],
+) -> None:
+    # Imported on use: Apache Beam is an extra.
+    from data_prep import beam_pipeline
+
+    beam_pipeline.run(_todo(work, tasks), workers=workers, options=options)
+
+
+def _run_local(work: WorkFolder, tasks: list[Task], *, workers: int, quiet: bool) -> None:
+    todo = _todo(work, tasks)
     progress = Progress(len(tasks), done=len(tasks) - len(todo), quiet=quiet)
     for result in run_tasks(
         run_task, todo, workers=min(workers, len(todo) or 1), initializer=start_worker
@@ -180,7 +213,6 @@ def _run(work: WorkFolder, tasks: list[Task], *, workers: int, runner: str, quie
             outcome = work.outcome(result)
             progress.update(video_s=outcome["video_s"], kept="filter" not in outcome)
     progress.close()
-    return time.monotonic() - start
 
 
 def _save_crash(work: WorkFolder, task: Task) -> None:
@@ -195,11 +227,11 @@ def _finish(
     plan: dict[str, Any],
     *,
     shards: int | None,
-    speed: dict[str, Any],
+    about: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Report first, then shards and index: the index says that all is there."""
     outcomes = [work.outcome(number) for number in range(len(clips))]
-    report = make_report(clips, outcomes, speed)
+    report = make_report(clips, outcomes, about)
     writer.write_json(work.out / REPORT_NAME, report)
     if not report["kept"]:
         counts = ", ".join(f"{n} {name}" for name, n in report["filters"].items())
@@ -248,9 +280,14 @@ def _shard_bytes(work: WorkFolder, clips: list[Clip], kept: list[int], shards: i
 
 
 def make_report(
-    clips: list[Clip], outcomes: list[dict[str, Any]], speed: dict[str, Any]
+    clips: list[Clip], outcomes: list[dict[str, Any]], about: dict[str, Any]
 ) -> dict[str, Any]:
-    """`report.json`: what was kept, and each reject with its reason."""
+    """`report.json`: what was kept, and each reject with its reason.
+
+    Args:
+      clips, outcomes: what was listed, and what became of each.
+      about: "missing", the videos that the set's lists name in vain; "speed" of the run.
+    """
     kept = [outcome for outcome in outcomes if "filter" not in outcome]
     rejected = {
         clip.name: f"{outcome['filter']}: {outcome['detail']}"
@@ -269,11 +306,12 @@ def make_report(
             for clip, outcome in zip(clips, outcomes, strict=True)
             if outcome["notes"]
         },
+        "missing": {"count": len(about["missing"]), "videos": about["missing"]},
         "sources": {
             "fps": _histogram(outcome["fps"] for outcome in outcomes),
             "audio_rate_hz": _histogram(outcome["audio_rate_hz"] for outcome in outcomes),
         },
-        "speed": speed
+        "speed": about["speed"]
         | {
             "video_s": round(video_s, 2),
             "cpu_s": round(cpu_s, 2),

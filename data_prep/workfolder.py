@@ -15,11 +15,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from data_prep.layouts.api import Clip
-from talkjax.data import writer
+from talkjax.data import schema, writer
 from talkjax.errors import UserError
 
 PLAN_NAME = "prepare.json"
@@ -105,7 +106,7 @@ class WorkFolder:
 
 
 def plan_of(layout: str, settings: dict[str, Any], clips: list[Clip]) -> dict[str, Any]:
-    """What was asked for, as JSON: the thing that a resumed run must match.
+    """What was asked for and of which program, as JSON: what a resumed run must match.
 
     Sources are told apart by size and time of change, not by content: hashing a large set would
     take as long as reading it.
@@ -117,13 +118,23 @@ def plan_of(layout: str, settings: dict[str, Any], clips: list[Clip]) -> dict[st
                 status = os.stat(os.path.join(clip.root, name))
                 sources[name] = [status.st_size, status.st_mtime_ns]
     listing = [[clip.clip_id, clip.split, clip.start_s, clip.end_s] for clip in clips]
-    return {"layout": layout, "settings": settings, "clips": listing, "sources": sources}
+    return {
+        "talkjax_version": metadata.version("talkjax"),
+        "schema_version": schema.VERSION,
+        "layout": layout,
+        "settings": settings,
+        "clips": listing,
+        "sources": sources,
+    }
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The first differences between two plans in words; "" if they are the same."""
-    if before["layout"] != now["layout"]:
-        return f"layout was {before['layout']}, is {now['layout']}"
+    if before.keys() != now.keys():
+        return f"by another version of TalkJAX (this is {now['talkjax_version']})"
+    for name in ("talkjax_version", "schema_version", "layout"):
+        if before[name] != now[name]:
+            return f"{name} was {before[name]}, is {now[name]}"
     was, asked = before["settings"], now["settings"]
     if was.keys() != asked.keys():
         return f"other settings exist: {' '.join(sorted(was.keys() ^ asked.keys()))}"

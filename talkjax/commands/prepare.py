@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep.layouts import DEFAULT_FRACTIONS, LAYOUTS, Fractions
 from data_prep.layouts.folder import SPLIT_BY
-from data_prep.prepare import Prepared, prepare
+from data_prep.prepare import RUNNERS, Prepared, prepare
 from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
 from data_prep.workfolder import REPORT_NAME
 
@@ -29,9 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--runner",
-        choices=("local", "beam"),
-        default="local",
+        choices=RUNNERS,
+        default=RUNNERS[0],
         help="local processes, or an Apache Beam pipeline, extra [beam] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--beam-option",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="a flag of Beam's own, e.g. --beam-option=--runner=FlinkRunner; repeat for more "
+        "(default: the DirectRunner with --workers processes)",
     )
     parser.add_argument(
         "--shards",
@@ -100,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         settings=Settings(**{name: getattr(args, name) for name in names}),
         workers=args.workers,
         runner=args.runner,
+        beam_options=args.beam_option,
         shards=args.shards,
         fractions=Fractions(val=args.val_fraction, test=args.test_fraction),
         split_by=args.split_by,
@@ -132,6 +141,9 @@ def _summary(out: Path, done: Prepared) -> str:
     if report["rejected"]:
         lines.append(f"rejected {len(report['rejected'])}:")
         lines += [f"  {count:5}  {name}" for name, count in report["filters"].items()]
+    missing = report["missing"]
+    if missing["count"]:
+        lines.append(f"listed but missing: {missing['count']} videos, first {missing['videos'][0]}")
     if report["notes"]:
         lines.append(f"notes on {len(report['notes'])} clips:")
         shown = list(report["notes"].items())[:MAX_NOTES_SHOWN]

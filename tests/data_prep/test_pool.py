@@ -5,7 +5,9 @@ import signal
 
 import pytest
 
+from data_prep.layouts import Clip
 from data_prep.pool import Crashed, run_tasks
+from data_prep.prepare import Task, run_task
 
 
 def double_or_die(task: int) -> int:
@@ -29,3 +31,11 @@ def test_the_task_that_kills_its_worker_is_named_and_all_others_finish(workers):
 def test_an_error_of_the_program_is_not_hidden():
     with pytest.raises(ValueError, match="task 0"):
         list(run_tasks(refuse, range(3), workers=1))
+
+
+def test_an_error_of_the_program_names_the_clip():
+    clip = Clip("a/1", "raw", "a/1.mp4", "a", "train", start_s="half past")  # a wrong type
+    tasks = [Task(0, clip, None, "out")]
+    with pytest.raises(TypeError) as error:
+        list(run_tasks(run_task, tasks, workers=1))
+    assert error.value.__notes__ == ["while preparing raw/a/1.mp4"]

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from data_prep import beam_pipeline
 from data_prep.layouts import Fractions
 from data_prep.prepare import Prepared, prepare
 from data_prep.settings import Settings
@@ -63,6 +64,7 @@ def test_report_names_each_reject_with_its_reason(prepared):
     }
     assert report["filters"] == {"no_audio": 1, "no_face": 1}
     assert report["sources"]["fps"] == {"25": 6}
+    assert report["missing"] == {"count": 0, "videos": []}
 
 
 def test_the_set_opens_and_nothing_else_is_left(prepared):
@@ -106,6 +108,22 @@ def test_a_changed_source_is_refused_by_name(prepared, raw, tmp_path):
         run(changed, prepared[0])
 
 
+def test_a_run_that_another_version_began_is_refused_by_name(make_video, tmp_path):
+    make_video(tmp_path / "raw" / "a.mp4")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="none of the 1 clips was kept"):
+        run(tmp_path / "raw", out, layout="folder")
+    plan = json.loads((out / "prepare.json").read_text())
+    for name in ("talkjax_version", "schema_version"):
+        (out / "prepare.json").write_text(json.dumps(plan | {name: "0.0"}))
+        with pytest.raises(UserError, match=rf"{name} was 0\.0, is {plan[name]}; .*--overwrite"):
+            run(tmp_path / "raw", out, layout="folder")
+    del plan["talkjax_version"]
+    (out / "prepare.json").write_text(json.dumps(plan))
+    with pytest.raises(UserError, match="by another version of TalkJAX"):
+        run(tmp_path / "raw", out, layout="folder")
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(prepared, raw, tmp_path):
     out = tmp_path / "killed"
@@ -133,13 +151,48 @@ def test_none_kept_is_an_error_and_leaves_a_report_but_no_index(make_video, tmp_
 
 
 @pytest.mark.slow
-def test_beam_writes_the_same_shards(prepared, raw, tmp_path):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_beam_writes_the_same_shards(prepared, raw, tmp_path, workers):
     # In a process of its own: Beam warns on import.
     command = [sys.executable, "-m", "talkjax", "prepare", raw, tmp_path / "beam"]
-    command += ["--layout", "grid", "--runner", "beam", "--workers", "1"]
+    command += ["--layout", "grid", "--runner", "beam", "--workers", workers]
     command += ["--val-fraction", "0.25", "--test-fraction", "0.25"]
     subprocess.run(command, check=True, capture_output=True)
     assert hashes(tmp_path / "beam") == hashes(prepared[0])
+
+
+def test_listed_videos_that_are_missing_are_in_the_report(make_video, tmp_path):
+    make_video(tmp_path / "raw" / "RD_Radio11.mp4")
+    times = "Radio11.mp4 0:00-0:01\nGone.mp4 0:00-0:09\n"
+    (tmp_path / "raw" / "RD_annotion_time.txt").write_text(times)
+    with pytest.raises(UserError, match="none of the 1 clips was kept"):
+        run(tmp_path / "raw", tmp_path / "out", layout="hdtf")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["missing"] == {"count": 1, "videos": ["RD_Gone"]}
+
+
+def test_beam_options_reach_the_pipeline(make_video, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def run(tasks, *, workers, options):
+        raise Seen(len(tasks), beam_pipeline.flags(options, workers))
+
+    monkeypatch.setattr(beam_pipeline, "run", run)
+    make_video(tmp_path / "raw" / "a.mp4")
+    command = ["prepare", str(tmp_path / "raw"), str(tmp_path / "out"), "--layout", "folder"]
+    command += ["--workers", "2", "--beam-option=--job_name=lips"]
+    assert main(command) == 2  # the local runner has no use for them
+    with pytest.raises(Seen) as seen:
+        main([*command, "--runner", "beam"])
+    local = ["--runner=DirectRunner", "--direct_num_workers=2"]
+    assert seen.value.args == (
+        1,
+        [*local, "--direct_running_mode=multi_processing", "--job_name=lips"],
+    )
+    with pytest.raises(Seen) as seen:
+        main([*command, "--runner", "beam", "--beam-option=--runner=FlinkRunner"])
+    assert seen.value.args == (1, ["--job_name=lips", "--runner=FlinkRunner"])
 
 
 def test_the_command_says_where_it_looked_when_there_are_no_clips(tmp_path, capsys):
