@@ -2,7 +2,8 @@
 
 An example is {"clip_id", "identity", "record"}; `talkjax.data.schema.decode(example["record"])`
 gives the record. Files are ArrayRecords, so `builder.as_data_source(split)` and
-`tfds.data_source` read them at random places, without TensorFlow.
+`tfds.data_source` read them at random places, without TensorFlow. `rejected.json` lies beside
+them: {source: reason} of the clips that were left out.
 
     builder = TalkjaxGrid(data_dir="tfds")
     builder.download_and_prepare(
@@ -21,7 +22,10 @@ from data_prep.clip import Kept, prepare_clip
 from data_prep.layouts import Clip, list_clips
 from data_prep.settings import Settings
 from talkjax.data import schema
+from talkjax.data.writer import write_json
 from talkjax.errors import UserError
+
+REJECTED_NAME = "rejected.json"
 
 
 class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -52,18 +56,25 @@ class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         clips = list_clips(self.LAYOUT, Path(dl_manager.manual_dir))
         splits = sorted({clip.split for clip in clips})
+        rejected: dict[str, str] = {}
         return {
-            split: self._generate_examples([clip for clip in clips if clip.split == split])
+            split: self._generate_examples(
+                [clip for clip in clips if clip.split == split], rejected
+            )
             for split in splits
         }
 
-    def _generate_examples(self, clips: list[Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
-        rejected = []
+    def _generate_examples(
+        self, clips: list[Clip], rejected: dict[str, str]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The examples of one split; adds to `rejected`, which the splits share."""
+        kept = 0
         for clip in clips:
             result = prepare_clip(clip, self.CLIP_SETTINGS)
             if not isinstance(result, Kept):
-                rejected.append(f"{clip.name}: {result.filter}: {result.detail}")
+                rejected[clip.name] = f"{result.filter}: {result.detail}"
                 continue
+            kept += 1
             yield (
                 clip.clip_id,
                 {
@@ -72,41 +83,22 @@ class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "record": schema.encode(result.record),
                 },
             )
-        if len(rejected) == len(clips):
-            raise UserError(f"none of {len(clips)} clips was kept, first {rejected[0]}")
+        if not kept:
+            reason = rejected[clips[0].name]
+            raise UserError(f"none of {len(clips)} clips was kept, first {clips[0].name}: {reason}")
+        # While it builds, TFDS has a temporary folder here, which it renames at the end.
+        write_json(Path(self.data_path, REJECTED_NAME), rejected)
 
 
-class TalkjaxFolder(_PreparedClips):
-    """Any folder of videos."""
-
-    LAYOUT = "folder"
-
-
-class TalkjaxGrid(_PreparedClips):
-    """The GRID corpus."""
-
-    LAYOUT = "grid"
+def _builder(layout: str) -> type[_PreparedClips]:
+    name = f"Talkjax{layout.capitalize()}"
+    return type(name, (_PreparedClips,), {"LAYOUT": layout, "__module__": __name__})
 
 
-class TalkjaxLrw(_PreparedClips):
-    """Lip Reading in the Wild."""
-
-    LAYOUT = "lrw"
-
-
-class TalkjaxLrs2(_PreparedClips):
-    """Lip Reading Sentences 2."""
-
-    LAYOUT = "lrs2"
-
-
-class TalkjaxHdtf(_PreparedClips):
-    """High-definition Talking Face."""
-
-    LAYOUT = "hdtf"
-
-
-class TalkjaxVoxceleb2(_PreparedClips):
-    """VoxCeleb2."""
-
-    LAYOUT = "voxceleb2"
+# TFDS knows a builder by its class's name: "talkjax_grid".
+TalkjaxFolder = _builder("folder")
+TalkjaxGrid = _builder("grid")
+TalkjaxHdtf = _builder("hdtf")
+TalkjaxLrs2 = _builder("lrs2")
+TalkjaxLrw = _builder("lrw")
+TalkjaxVoxceleb2 = _builder("voxceleb2")

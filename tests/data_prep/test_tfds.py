@@ -1,5 +1,6 @@
 """The TFDS builders write ArrayRecords that TFDS reads back, without TensorFlow."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -29,16 +30,18 @@ assert source[0] == builder.as_data_source(split=split)[0]
 record = source[0]["record"]
 open(sys.argv[3], "wb").write(record)
 layouts = [b.LAYOUT for b in vars(builders).values() if hasattr(b, "LAYOUT")]
+assert tfds.builder_cls("talkjax_lrs2") is builders.TalkjaxLrs2
 assert "tensorflow" not in sys.modules, "tensorflow was imported"
 print(len(source), source[0]["identity"].decode(), *layouts)
 """
 
 
 @pytest.mark.slow
-def test_builder_gives_the_record_of_prepare_clip_without_tensorflow(grid, tmp_path):
+def test_builder_gives_the_record_of_prepare_clip_without_tensorflow(grid, make_video, tmp_path):
     raw = tmp_path / "raw" / "anna"
     raw.mkdir(parents=True)
     shutil.copy(grid / "lbbq9s.mpg", raw)
+    make_video(raw / "noface.mp4")
     written = tmp_path / "record"
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, raw.parent, tmp_path / "out", written],
@@ -50,6 +53,10 @@ def test_builder_gives_the_record_of_prepare_clip_without_tensorflow(grid, tmp_p
     count, identity, *layouts = done.stdout.split()[-8:]
     assert (count, identity) == ("1", "anna")
     assert sorted(layouts) == sorted(LAYOUTS)
-    (clip,) = list_clips("folder", raw.parent)
+    clip, _ = list_clips("folder", raw.parent)
     want = prepare_clip(clip, Settings()).record
     assert written.read_bytes() == schema.encode(want)
+    rejected = tmp_path / "out" / "talkjax_folder" / "size128" / "1.0.0" / "rejected.json"
+    assert json.loads(rejected.read_text()) == {
+        "anna/noface.mp4": "no_face: no face found in 30 frames"
+    }
