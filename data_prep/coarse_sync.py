@@ -15,12 +15,10 @@ import simplejpeg
 
 from talkjax.arrays import Float
 from talkjax.data.schema import Record
+from talkjax.ops.image import MOUTH
 from talkjax.ops.mel import mel_start, mel_windows
 
 MAX_LAG_FRAMES = 10
-# The mouth in the crop (rows, columns as fractions of the side): eyes sit at 0.28, lips at 0.7.
-MOUTH_ROWS = (0.58, 0.88)
-MOUTH_COLUMNS = (0.3, 0.7)
 MOUTH_WH = (16, 12)
 COMPONENTS = 8
 WINDOW_MEL_FRAMES = 12
@@ -69,8 +67,7 @@ class ClipFeatures:
 
 def clip_features(record: Record) -> ClipFeatures:
     """Small grey mouth pictures of all frames, less the clip's mean picture."""
-    low, high = (round(side * record.size_px) for side in MOUTH_ROWS)
-    left, right = (round(side * record.size_px) for side in MOUTH_COLUMNS)
+    low, high, left, right = (round(side * record.size_px) for side in MOUTH)
     mouths = []
     for jpeg in record.frames_jpeg:
         grey = simplejpeg.decode_jpeg(jpeg, "GRAY")[low:high, left:right, 0]

@@ -27,6 +27,8 @@ QUIET_DBFS = -50.0
 MOSTLY_QUIET = 0.8
 # Lags that a set may have without a warning; the check itself is no finer.
 MAX_LAG_FRAMES = 2
+# What is read of report.json.
+REPORT_KEYS = ("kept", "filters", "notes", "sources")
 # Clips for the coarse A/V check; more add time and no certainty.
 SYNC_CLIPS = 64
 
@@ -73,10 +75,10 @@ def examine(folder: Path, *, on_record=None) -> Examination:
       on_record: called with each record that can be read, in the order of the index.
 
     Raises:
-      UserError: if the folder has no readable index. What is wrong beyond that is a problem
-        in the result.
+      UserError: if the folder has no readable index, or the report of an older version. What is
+        wrong beyond that is a problem in the result.
     """
-    found = Examination(folder, read_index(folder))
+    found = Examination(folder, read_index(folder), report=_report(folder))
     total = len(found.index["clips"])
     step = max(1, -(-total // SYNC_CLIPS))
     for number, record in enumerate(_records(found)):
@@ -89,14 +91,29 @@ def examine(folder: Path, *, on_record=None) -> Examination:
             on_record(record)
     found.sync = coarse_sync(found.sync_features)
     found.problems += _repeated_across_splits(found.clips)
-    report = folder / REPORT_NAME
-    if report.is_file():
-        found.report = json.loads(report.read_text(encoding="utf-8"))
-        if found.report["kept"] != total:
-            found.problems.append(
-                f"{report}: kept {found.report['kept']} clips, the index has {total}"
-            )
+    if found.report is not None and found.report["kept"] != total:
+        found.problems.append(
+            f"{folder / REPORT_NAME}: kept {found.report['kept']} clips, the index has {total}"
+        )
     return found
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    """The report of `prepare`, or None if there is none."""
+    file = folder / REPORT_NAME
+    if not file.is_file():
+        return None
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: is no JSON ({error}); prepare the data again") from error
+    missing = [key for key in REPORT_KEYS if key not in report]
+    if missing:
+        raise UserError(
+            f"{file}: has no {' or '.join(missing)}: an older version made this set; prepare it "
+            "again"
+        )
+    return report
 
 
 def clip_facts(record: schema.Record) -> ClipFacts:

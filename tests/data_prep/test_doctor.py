@@ -85,6 +85,15 @@ def test_silent_clips_are_counted(tmp_path, capsys):
     assert found["quiet_fraction"]["most"] == 1
 
 
+def test_a_report_of_an_older_version_is_one_line(tmp_path, capsys):
+    report = json.loads((write_set(tmp_path) / "report.json").read_text())
+    del report["sources"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert main(["doctor", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("has no sources: an older version made this set; prepare it again")
+
+
 def test_no_data_set_is_one_line(tmp_path, capsys):
     assert main(["doctor", str(tmp_path)]) == 2
     assert "index.json" in capsys.readouterr().err
