@@ -9,7 +9,12 @@ Rows of a report and what each one is:
   swapped_voice_vs_voice  the frames of shuffled_audio; lips against the lips of the clip the
                           *voice* comes from. High: the lips follow the voice.
   swapped_voice_vs_face   the same lips against those of the clip the *face* comes from. Above
-                          base_rate: the visible part of the face gives the lips away.
+                          linear_swapped_vs_face: the visible part of the face may give the lips
+                          away.
+  linear_swapped_vs_face  lips that `linear` predicts from the other clip's sound, against those
+                          of the face's clip. The floor of the row above: a prediction without a
+                          face lies above base_rate, since it keeps the rhythm that the clips
+                          share and drops what is each clip's own.
   base_rate               true lips of the two clips against each other (they share a rhythm).
   linear                  lips predicted from 0.2 s of sound by ridge regression; no picture.
   ground_truth_shuffled   true frames with another clip's sound (sync measures only).

@@ -57,24 +57,33 @@ def paired_mean_difference(
     return mean_interval(first - second, seed=seed)
 
 
-def correlation_interval(pairs: Sequence[SeriesPair], *, seed: int) -> Interval:
+def correlation_interval(
+    pairs: Sequence[SeriesPair], *, seed: int, centred: bool = False
+) -> Interval:
     """Pearson correlation of all clips' frames put end to end; clips are redrawn whole.
 
     A constant prediction has correlation 0: it follows nothing.
+
+    Args:
+      centred: remove each clip's own means first, so that the clips' levels do not count.
     """
-    moments = _moments(pairs)
+    moments = _moments(pairs, centred=centred)
     counts = resample_counts(len(pairs), seed=seed)
     value = _pooled_correlation(moments.sum(axis=0, keepdims=True))
     return _percentiles(float(value[0]), _pooled_correlation(counts @ moments))
 
 
 def paired_correlation_difference(
-    first: Sequence[SeriesPair], second: Sequence[SeriesPair], *, seed: int
+    first: Sequence[SeriesPair],
+    second: Sequence[SeriesPair],
+    *,
+    seed: int,
+    centred: bool = False,
 ) -> Interval:
     """Pooled correlation of `first` minus that of `second`, the same clips drawn for both."""
     if len(first) != len(second):
         raise ValueError(f"paired difference: got {len(first)} and {len(second)} clips")
-    one, two = _moments(first), _moments(second)
+    one, two = _moments(first, centred=centred), _moments(second, centred=centred)
     counts = resample_counts(len(first), seed=seed)
     value = _pooled_correlation(one.sum(axis=0, keepdims=True))
     value = value - _pooled_correlation(two.sum(axis=0, keepdims=True))
@@ -82,8 +91,8 @@ def paired_correlation_difference(
     return _percentiles(float(value[0]), redrawn)
 
 
-def _moments(pairs: Sequence[SeriesPair]) -> np.ndarray:
-    """(b, 6): n, sums of x, y, xx, yy, xy of each clip, about the grand means."""
+def _moments(pairs: Sequence[SeriesPair], *, centred: bool) -> np.ndarray:
+    """(b, 6): n, sums of x, y, xx, yy, xy of each clip, about the grand or the clip's means."""
     if len(pairs) == 0:
         raise ValueError("interval: got no clips, want at least one")
     # About the grand means, so that the sums of squares do not cancel.
@@ -91,7 +100,8 @@ def _moments(pairs: Sequence[SeriesPair]) -> np.ndarray:
     mean_y = np.concatenate([y for _, y in pairs]).mean()
     rows = []
     for x, y in pairs:
-        x, y = np.asarray(x, np.float64) - mean_x, np.asarray(y, np.float64) - mean_y
+        x = np.asarray(x, np.float64) - (x.mean() if centred else mean_x)
+        y = np.asarray(y, np.float64) - (y.mean() if centred else mean_y)
         rows.append([len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y])
     return np.array(rows)
 

@@ -8,12 +8,15 @@ whose terms allow research only; it measures here and takes no part in any model
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
 from talkjax.arrays import Bool, Float, UInt8
+from talkjax.errors import UserError
 from talkjax.ops import geometry
 
 MOUTH_POINTS = slice(48, 68)
@@ -116,39 +119,84 @@ def lag_frames(pred: Float[np.ndarray, " t"], target: Float[np.ndarray, " t"]) -
     return max(values, key=values.get)
 
 
+class _Processes:
+    """Spawned processes, replaced as a whole after one of them died. Started when needed."""
+
+    def __init__(self, count: int):
+        self._count = count
+        self._pool = self._made()
+
+    def _made(self) -> concurrent.futures.ProcessPoolExecutor:
+        # spawn: a forked copy of a process that runs jax's threads can hang.
+        context = multiprocessing.get_context("spawn")
+        return concurrent.futures.ProcessPoolExecutor(self._count, mp_context=context)
+
+    def submit(self, function: Callable, argument: np.ndarray) -> concurrent.futures.Future:
+        try:
+            return self._pool.submit(function, argument)
+        except BrokenProcessPool:
+            self.close()
+            self._pool = self._made()
+            return self._pool.submit(function, argument)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
 class LandmarkTracker:
     """Runs a landmark function on clips, in worker processes or at once.
 
-    Example: `with tracker(track, workers=2) as t: points = t.submit(frames).result()`.
+    Example: `with tracker(track, workers=2) as t: points = t.start(frames)()`.
     """
 
-    def __init__(self, track: TrackLandmarks, pool: concurrent.futures.Executor | None):
+    def __init__(self, track: TrackLandmarks, *, workers: int):
         self._track = track
-        self._pool = pool
+        self._shared = _Processes(workers) if workers else None
+        self._alone = _Processes(1)
 
-    def submit(self, frames_u8: UInt8[np.ndarray, "t h w 3"]) -> concurrent.futures.Future:
-        """A future of landmarks (t, 68, 2)."""
-        if self._pool is not None:
-            return self._pool.submit(self._track, frames_u8)
-        done: concurrent.futures.Future = concurrent.futures.Future()
-        done.set_result(self._track(frames_u8))
-        return done
+    def start(
+        self, frames_u8: UInt8[np.ndarray, "t h w 3"]
+    ) -> Callable[[], Float[np.ndarray, "t 68 2"]]:
+        """Begins to track; the returned function waits for the landmarks.
+
+        It raises UserError if a process that had nothing but these frames died of them.
+        """
+        if self._shared is None:
+            points = self._track(frames_u8)
+            return lambda: points
+        return functools.partial(self._wait, self._shared.submit(self._track, frames_u8), frames_u8)
+
+    def _wait(self, future: concurrent.futures.Future, frames_u8: np.ndarray) -> np.ndarray:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            pass
+        # A death takes all that was under way with it: whose fault it was shows in seclusion.
+        try:
+            return self._alone.submit(self._track, frames_u8).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"landmarks: the process died on these {len(frames_u8)} frames (no memory left?)"
+            ) from error
+
+    def close(self) -> None:
+        self._alone.close()
+        if self._shared is not None:
+            self._shared.close()
 
 
 @contextlib.contextmanager
 def tracker(track: TrackLandmarks, *, workers: int) -> Iterator[LandmarkTracker]:
     """A LandmarkTracker on this many spawned processes; 0 runs everything in this one."""
-    if workers == 0:
-        yield LandmarkTracker(track, None)
-        return
-    # spawn: a forked copy of a process that runs jax's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield LandmarkTracker(track, pool)
+    made = LandmarkTracker(track, workers=workers)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def dlib_landmarks(frames_u8: UInt8[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "t 68 2"]:
-    """dlib's 68 points of canonical crops, in pixels of the crop. Runs in workers, without jax."""
+    """dlib's 68 points of canonical crops, in pixels of the crop. Runs in workers."""
     from talkjax.media import landmarks
 
     return np.asarray(landmarks.landmarks68_many(frames_u8), np.float64)

@@ -3,7 +3,8 @@
 metrics.json: {"rows": {row: {key: {"mean", "low", "high"}}}, "differences": the same of paired
 differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}}.
 A measure without a meaning for a row is absent, never 0. Correlations of `rows` are those of
-all clips' frames put end to end; `*_correlation_per_clip` is the mean of the clips' own.
+all clips' frames put end to end, `*_correlation_centred` the same with each clip's means removed
+(resting mouths differ from clip to clip); `*_correlation_per_clip` is the mean of the clips' own.
 """
 
 import json
@@ -26,6 +27,7 @@ ROWS = (
     "base_rate",
     "swapped_voice_vs_voice",
     "swapped_voice_vs_face",
+    "linear_swapped_vs_face",
     "ground_truth_shuffled",
 )
 POOLED = {"opening_correlation": "opening", "width_correlation": "width"}
@@ -37,6 +39,7 @@ DIFFERENCES = (
     ("generated", "ground_truth"),
     ("swapped_voice_vs_voice", "linear"),
     ("swapped_voice_vs_face", "base_rate"),
+    ("swapped_voice_vs_face", "linear_swapped_vs_face"),
     ("ground_truth", "ground_truth_shuffled"),
 )
 TABLES = (
@@ -46,6 +49,8 @@ TABLES = (
         (
             "opening_correlation",
             "width_correlation",
+            "opening_correlation_centred",
+            "width_correlation_centred",
             "opening_error",
             "width_error",
             "lag_ms",
@@ -103,12 +108,15 @@ def _row(row: str, results: Mapping[str, ClipResult], *, seed: int) -> dict[str,
     found = {}
     for key in sorted({key for r in clips for key in r.values[row]}):
         values = np.array([r.values[row][key] for r in clips if key in r.values[row]])
-        interval = intervals.mean_interval(values, seed=seed)
-        if key in POOLED:
-            found[f"{key}_per_clip"] = interval.as_json()
-            pairs = [r.pairs[row][POOLED[key]] for r in clips if key in r.values[row]]
-            interval = intervals.correlation_interval(pairs, seed=seed)
-        found[key] = interval.as_json()
+        interval = intervals.mean_interval(values, seed=seed).as_json()
+        if key not in POOLED:
+            found[key] = interval
+            continue
+        pairs = [r.pairs[row][POOLED[key]] for r in clips if key in r.values[row]]
+        for name, centred in ((key, False), (f"{key}_centred", True)):
+            pooled = intervals.correlation_interval(pairs, seed=seed, centred=centred)
+            found[name] = pooled.as_json()
+        found[f"{key}_per_clip"] = interval
     return found
 
 
@@ -123,11 +131,13 @@ def _difference(
         both = [r for r in clips if key in r.values[first] and key in r.values[second]]
         if key in POOLED:
             one, two = ([r.pairs[row][POOLED[key]] for r in both] for row in (first, second))
-            interval = intervals.paired_correlation_difference(one, two, seed=seed)
+            for name, centred in ((key, False), (f"{key}_centred", True)):
+                found[name] = intervals.paired_correlation_difference(
+                    one, two, seed=seed, centred=centred
+                ).as_json()
         else:
             one, two = (np.array([r.values[row][key] for r in both]) for row in (first, second))
-            interval = intervals.paired_mean_difference(one, two, seed=seed)
-        found[key] = interval.as_json()
+            found[key] = intervals.paired_mean_difference(one, two, seed=seed).as_json()
     return found
 
 
@@ -155,7 +165,8 @@ def measuring_protocol(*, seed: int, reference_frame: int, sync_stride: int) -> 
         "lips": {
             "opening": "inner lip 62-66 over the distance between the eye centres",
             "width": "mouth corners 48-54 over the distance between the eye centres",
-            "correlation": "Pearson over all clips' frames end to end; *_per_clip: mean over clips",
+            "correlation": "Pearson over all clips' frames end to end; *_centred: each clip's "
+            "means removed first; *_per_clip: mean over clips",
             "lag": f"best of +-{landmarks.MAX_LAG_FRAMES} frames by opening; positive: late",
         },
         "silence": {
@@ -208,6 +219,10 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
             parts += [f"## {heading}", "", *_table(rows, chosen, keys), ""]
+    for name, value in contents["protocol"].items():
+        if isinstance(value, Mapping) and "independence" in value:
+            words = name.replace("_", " ")
+            parts += [f"Independence of the {words}: {value['independence']}.", ""]
     failed = contents["failed"]
     measured = contents["protocol"]["clips_measured"]
     parts.append(f"{measured} clips measured, {len(failed)} failed.")

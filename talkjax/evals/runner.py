@@ -5,7 +5,6 @@ so that the same code judges a trained model and a stub in a test. A clip that c
 measured is kept under `failed` with its reason.
 """
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -177,8 +176,8 @@ def start_clip(
         row: image_quality.resize_frames(made, image_quality.EVAL_SIZE_PX)
         for row, made in rows.items()
     }
-    futures = {row: tools.tracker.submit(made) for row, made in frames.items()}
-    futures["truth"] = tools.tracker.submit(clip.truth_u8)
+    tracked = {row: tools.tracker.start(made) for row, made in frames.items()}
+    tracked["truth"] = tools.tracker.start(clip.truth_u8)
     values: dict[str, dict[str, float]] = {}
     for row, made in frames.items():
         values[row] = _image_values(made, clip.truth_u8, reference_frame=reference_frame)
@@ -186,7 +185,7 @@ def start_clip(
         scores = _sync_values(frames, sound, voice, critic=critic, stride=tools.sync_stride)
         for row, score in scores.items():
             values.setdefault(row, {}).update({f"{k}{suffix}": v for k, v in score.items()})
-    return lambda: _with_landmarks(values, futures, sound, voice, reference_frame=reference_frame)
+    return lambda: _with_landmarks(values, tracked, sound, voice, reference_frame=reference_frame)
 
 
 def _image_values(made: np.ndarray, truth: np.ndarray, *, reference_frame: int) -> dict[str, float]:
@@ -242,13 +241,13 @@ def _sync_values(
 
 def _with_landmarks(
     values: dict[str, dict[str, float]],
-    futures: Mapping[str, concurrent.futures.Future],
+    tracked: Mapping[str, Callable[[], np.ndarray]],
     sound: Sound,
     voice: Sound | None,
     *,
     reference_frame: int,
 ) -> Measured:
-    points = {row: future.result() for row, future in futures.items()}
+    points = {row: wait() for row, wait in tracked.items()}
     for row, found in points.items():
         if not np.isfinite(found).all():
             raise ValueError(f"landmarks of {row} are not finite")
@@ -264,7 +263,8 @@ def _with_landmarks(
         out["lmd_centred"] = float(landmarks.centred_landmark_distance(pred, target).mean())
         mouths = found[:, landmarks.MOUTH_POINTS], truth[: len(found), landmarks.MOUTH_POINTS]
         _put(out, "jitter", motion.jitter_ratio(*mouths))
-        _put(out, "silence_opening", _in_silence(lips[row], sound, lips["truth"]))
+        if row != "shuffled_audio":  # driven by another sound, see swapped_voice_vs_voice
+            _put(out, "silence_opening", _in_silence(lips[row], sound, lips["truth"]))
     if voice is not None:
         swapped = values.setdefault("swapped_voice_vs_voice", {})
         rest = _in_silence(lips["shuffled_audio"], voice, lips["truth"])
@@ -303,6 +303,12 @@ def _compare_lips(
     voice = voices.get(clip_id)
     if voice is not None:
         compared["swapped_voice_vs_face"] = (own.lips["shuffled_audio"], truth)
+        if linear is not None:
+            heard = sounds[voice]
+            compared["linear_swapped_vs_face"] = (
+                linear.predict(heard.mel, len(heard.silent)),
+                truth,
+            )
         if voice in measured:  # its own truth could be measured
             other = measured[voice].lips["truth"]
             compared["swapped_voice_vs_voice"] = (own.lips["shuffled_audio"], other)

@@ -66,8 +66,23 @@ def test_pooled_correlation_redraws_whole_clips():
         chosen = [pair for pair, count in zip(pairs, row, strict=True) for _ in range(count)]
         x, y = (np.concatenate([pair[i] for pair in chosen]) for i in (0, 1))
         redrawn.append(np.corrcoef(x, y)[0, 1])
-    moments = intervals._moments(pairs)
+    moments = intervals._moments(pairs, centred=False)
     np.testing.assert_allclose(intervals._pooled_correlation(counts[:50] @ moments), redrawn)
+
+
+def test_centred_correlation_does_not_see_the_clips_levels():
+    rng = np.random.default_rng(6)
+    levels = 10.0 * rng.normal(size=12)
+    # within the clips pred says nothing, between them it knows the level
+    pairs = [(rng.normal(size=40) + n, rng.normal(size=40) + n) for n in levels]
+    centred = [(x - x.mean(), y - y.mean()) for x, y in pairs]
+    pooled = intervals.correlation_interval(pairs, seed=0)
+    found = intervals.correlation_interval(pairs, seed=0, centred=True)
+    assert pooled.mean > 0.9 and abs(found.mean) < 0.2
+    want = intervals.correlation_interval(centred, seed=0)
+    assert (found.mean, found.low) == pytest.approx((want.mean, want.low))
+    paired = intervals.paired_correlation_difference(pairs, centred, seed=0, centred=True)
+    assert (paired.low, paired.high) == pytest.approx((0.0, 0.0), abs=1e-9)
 
 
 def test_a_constant_prediction_has_correlation_zero():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from talkjax.errors import UserError
 from talkjax.evals import landmarks
+from tests.evals import eval_toys
 
 
 def _points(seed=0, frames=4):
@@ -76,6 +78,17 @@ def test_tracker_gives_the_function_s_answer_here_and_in_a_process(workers):
     # A function of an installed module, as a spawned process must import it by name.
     function = _count_frames if workers == 0 else np.float64
     with landmarks.tracker(function, workers=workers) as tracker:
-        found = tracker.submit(frames).result()
+        found = tracker.start(frames)()
     want = np.full((3, 68, 2), 9.0) if workers == 0 else frames
     np.testing.assert_array_equal(found, want)
+
+
+def test_a_process_that_dies_costs_only_the_frames_it_died_of():
+    good = eval_toys.clip(0).truth_u8
+    bad = np.zeros_like(good)
+    with landmarks.tracker(eval_toys.track_or_die, workers=1) as tracker:
+        waits = [tracker.start(frames) for frames in (bad, good)]
+        with pytest.raises(UserError, match="the process died on these 44 frames"):
+            waits[0]()
+        np.testing.assert_array_equal(waits[1](), eval_toys.track(good))
+        np.testing.assert_array_equal(tracker.start(good)(), eval_toys.track(good))

@@ -42,7 +42,7 @@ def _drawn(values):
 def _tools(generate, *, critics=True, linear=None, track=eval_toys.track):
     return Tools(
         generate=generate,
-        tracker=LandmarkTracker(track, None),
+        tracker=LandmarkTracker(track, workers=0),
         critics={"": _critic()} if critics else {},
         linear=linear,
         sync_stride=2,
@@ -136,9 +136,12 @@ def test_every_row_carries_the_measures_that_mean_something_for_it(listening):
     assert set(rows) == set(report.ROWS)
     pictures = {"psnr", "ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_centred"}
     for row in ("generated", "ground_truth", "shuffled_audio", "still_mouth"):
-        assert pictures | {"sync_distance", "silence_opening", "jitter"} <= rows[row].keys()
+        assert pictures | {"sync_distance", "jitter"} <= rows[row].keys()
+        # shuffled_audio is driven by another sound than the one whose pauses are known
+        assert ("silence_opening" in rows[row]) == (row != "shuffled_audio")
     lips = {"opening_correlation", "width_correlation", "opening_error", "width_error", "lag_ms"}
-    for row in ("linear", "base_rate", "swapped_voice_vs_face"):
+    lips |= {"opening_correlation_centred", "width_correlation_centred"}
+    for row in ("linear", "base_rate", "swapped_voice_vs_face", "linear_swapped_vs_face"):
         assert lips <= rows[row].keys()
         assert not (pictures | {"sync_distance"}) & rows[row].keys()
     assert not any(
@@ -177,6 +180,17 @@ def test_linear_follows_what_is_linear(listening):
     assert _mean(listening, "linear", "width_correlation") > 0.9
 
 
+def test_linear_swapped_is_what_the_linear_row_says_with_the_other_voice(listening):
+    # what follows the voice (the toy's linear map does) is to the face's lips as the base rate
+    names = {"opening_correlation", "width_correlation_centred"}
+    for key in names:
+        base = _mean(listening, "base_rate", key)
+        assert _mean(listening, "linear_swapped_vs_face", key) == pytest.approx(base, abs=0.1)
+        assert _mean(listening, "linear", key) > 0.9
+    difference = listening["differences"]["swapped_voice_vs_face - linear_swapped_vs_face"]
+    assert names <= difference.keys()
+
+
 def test_correlations_of_rows_are_pooled_and_per_clip_values_stand_beside(listening):
     row = listening["rows"]["base_rate"]
     clips = listening["clips"]
@@ -213,6 +227,21 @@ def test_a_broken_clip_is_counted_with_its_reason_and_lends_no_voice():
     (heir,) = [clip for clip, voice in voices.items() if voice == "clip08"]
     assert "base_rate" not in found["clips"][heir]
     assert found["protocol"]["clips_per_row"]["base_rate"] == len(found["clips"]) - 1
+
+
+def test_a_landmark_process_that_dies_fails_its_clip_and_no_other():
+    def load(clip_id):
+        toy = _load(clip_id)
+        if clip_id != "clip00":
+            return toy
+        black = np.zeros_like(toy.truth_u8)
+        return dataclasses.replace(toy, truth_u8=black, model_u8=black)
+
+    with landmarks.tracker(eval_toys.track_or_die, workers=1) as tracker:
+        tools = dataclasses.replace(_tools(eval_toys.listens, critics=False), tracker=tracker)
+        found = _evaluate(tools, load=load, names=NAMES[:4])
+    assert list(found.failed) == ["clip00"] and "process died" in found.failed["clip00"]
+    assert set(found.results) == set(NAMES[1:4])
 
 
 def test_landmarks_that_are_not_finite_fail_the_clip():
