@@ -18,6 +18,7 @@ from talkjax.errors import UserError
 
 EXIT_CLIPS_FAILED = 3
 CRITIC_METHOD = "sync_critic"
+LINEAR_CACHE = "linear_baseline.npz"
 PLAIN_LINE_EVERY_S = 10.0
 
 
@@ -30,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge",
         type=pathlib.Path,
-        help="a sync critic that took no part in the training (default: experts/judge of the "
-        "workdir; without one, sync measures carry the suffix _training_critic or are absent)",
+        help="a sync critic that took no part in the training (without one, sync measures carry "
+        "the suffix _training_critic or are absent)",
     )
     parser.add_argument(
         "--out", type=pathlib.Path, default="report", help="report folder (default: %(default)s)"
@@ -59,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=128,
         help="training clips that fit the linear row; 0 leaves it out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--linear-cache",
+        type=pathlib.Path,
+        help="file that keeps the linear row's fit, for reports to share (default: "
+        f"{LINEAR_CACHE} in the report folder)",
     )
     parser.add_argument(
         "--workers", type=int, default=2, help="landmark processes (default: %(default)s)"
@@ -157,10 +164,14 @@ def _generator(
     from talkjax.infer.predict import Predictor
 
     predictor = Predictor(trained, batch_frames=args.batch)
-    judges = parts.find_judges(args.judge, path)
+    judges = parts.find_judges(args.judge, path, trained)
     with landmarks.tracker(track, workers=args.workers) as tracker:
         linear, linear_notes = parts.linear_lips(
-            args.data, tracker, limit=args.linear_clips, out=args.out, progress=Progress
+            args.data,
+            tracker,
+            limit=args.linear_clips,
+            cache=args.linear_cache or args.out / LINEAR_CACHE,
+            progress=Progress,
         )
         tools = runner.Tools(
             generate=predictor.clip,
@@ -183,7 +194,13 @@ def _generator(
     )
     protocol |= parts.judges_protocol(judges) | {"linear": linear_notes}
     parts.save_pictures(
-        args.out, found, clips, tools, count=args.pictures, reference_frame=args.reference_frame
+        args.out,
+        found,
+        clips,
+        tools,
+        count=args.pictures,
+        reference_frame=args.reference_frame,
+        progress=Progress,
     )
     return report.metrics(found, protocol=protocol, seed=args.seed)
 

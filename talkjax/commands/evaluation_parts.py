@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,11 +24,13 @@ from talkjax.errors import UserError
 from talkjax.evals import baselines, image_quality, landmarks, pictures, sync
 from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
-from talkjax.train.checkpoint import Trained, load_trained
+from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import hashable
+from talkjax.train.trained import Trained, fingerprint
 
 PACKAGES = ("talkjax", "jax", "flax", "numpy", "scipy", "opencv-python-headless", "dlib-bin")
-LINEAR_CACHE = "linear_baseline.npz"
+# What stands for the source of an expert that was drawn, not trained.
+RANDOM_INIT = "random"
 
 
 class Clips:
@@ -88,45 +90,79 @@ def evenly_spaced(names: Sequence[str], limit: int | None) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """A critic, the suffix of its measures ("" only if it took no part), and who it is."""
+    """A critic, the suffix of its measures ("" unless it is known to have taken part in the
+    training), and who it is."""
 
     critic: sync.Critic
     suffix: str
     identity: dict[str, Any]
 
 
-def find_judges(given: pathlib.Path | None, model: pathlib.Path) -> list[Judge]:
-    """The judge, or else the training critic under a name that says so; [] if there is neither.
+def find_judges(given: pathlib.Path | None, model: pathlib.Path, trained: Trained) -> list[Judge]:
+    """The judge, or else the training critics under a name that says so; [] if there is neither.
 
-    A judge whose weights are those of a critic that the model was trained with is no judge.
+    Args:
+      given: a critic's workdir or export.
+      model: folder of the model that is judged; a workdir keeps its training critics.
+      trained: what was loaded from there.
 
     Raises:
       UserError: if the given judge is no sync critic.
     """
-    training = {p.name: p for p in sorted((model / "experts").glob("*")) if p.is_dir()}
-    kept_judge = training.pop("judge", None)
-    critics = {name: load_trained(path) for name, path in training.items()}
-    critics = {name: c for name, c in critics.items() if c.config.method == CRITIC_METHOD}
-    chosen = given or kept_judge
-    if chosen is None:
-        return [
-            Judge(
-                make_critic(trained),
-                # Two training critics cannot share a name.
-                TRAINING_CRITIC_SUFFIX + (f"_{name}" if len(critics) > 1 else ""),
-                subject(trained, path=training[name]),
-            )
-            for name, trained in critics.items()
-        ]
-    trained = load_trained(chosen)
-    if trained.config.method != CRITIC_METHOD:
+    if given is None:
+        return _training_critics(model)
+    judge = load_trained(given)
+    if judge.config.method != CRITIC_METHOD:
         raise UserError(
-            f"{chosen}: holds a {trained.config.method}, want a {CRITIC_METHOD} as --judge"
+            f"{given}: holds a {judge.config.method}, want a {CRITIC_METHOD} as --judge"
         )
-    own = fingerprint(trained)
-    is_training_critic = own in {fingerprint(c) for c in critics.values()}
-    suffix = TRAINING_CRITIC_SUFFIX if is_training_critic else ""
-    return [Judge(make_critic(trained), suffix, subject(trained, path=chosen))]
+    part = _part_in_training(judge, given, trained.experts or {})
+    suffix = TRAINING_CRITIC_SUFFIX if part else ""
+    if trained.experts is None:
+        independence = "unknown, since the model does not say which critics it was trained with"
+    elif part:
+        independence = f"none, since {part}"
+    else:
+        independence = "other weights and seed than the training's critics"
+    identity = subject(judge, path=given) | {"independence": independence}
+    return [Judge(make_critic(judge), suffix, identity)]
+
+
+def _training_critics(model: pathlib.Path) -> list[Judge]:
+    folders = {p.name: p for p in sorted((model / "experts").glob("*")) if p.is_dir()}
+    critics = {name: load_trained(path) for name, path in folders.items()}
+    critics = {name: c for name, c in critics.items() if c.config.method == CRITIC_METHOD}
+    return [
+        Judge(
+            make_critic(critic),
+            # Two training critics cannot share a name.
+            TRAINING_CRITIC_SUFFIX + (f"_{name}" if len(critics) > 1 else ""),
+            subject(critic, path=folders[name])
+            | {"independence": f"none, since it is expert {name} of the training"},
+        )
+        for name, critic in critics.items()
+    ]
+
+
+def _part_in_training(
+    judge: Trained, path: pathlib.Path, experts: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """How the judge took part in the training, "" if it did not.
+
+    A critic of the same run at another step has learnt nearly the same. Where the run lay is not
+    enough to know it by, since it may have been moved or exported; its seed stays.
+    """
+    own, seed = fingerprint(judge.params), int(judge.config.run.seed)
+    for name, expert in experts.items():
+        if expert["fingerprint"] == own:
+            return f"it is expert {name} of the training"
+        if expert["source"] == RANDOM_INIT:  # never trained, so it has no other steps
+            continue
+        if pathlib.Path(expert["source"]).resolve() == path.resolve():
+            return f"it is expert {name} of the training at step {judge.step}"
+        if expert["seed"] == seed:
+            return f"it has the seed of expert {name}, {seed}, so it counts as the same run"
+    return ""
 
 
 def judges_protocol(judges: Sequence[Judge]) -> dict[str, Any]:
@@ -162,10 +198,14 @@ def linear_lips(
     tracker: landmarks.LandmarkTracker,
     *,
     limit: int,
-    out: pathlib.Path,
+    cache: pathlib.Path,
     progress: Callable[..., Any],
 ) -> tuple[baselines.LinearLips | None, dict[str, Any]]:
-    """The linear row's map, fitted on the train split or read from the report folder.
+    """The linear row's map, fitted on the train split.
+
+    Args:
+      cache: where it is kept; read instead of fitted again if it is of the same clips and
+        settings.
 
     Returns:
       The map and what the protocol says of it; None and the reason where it cannot be fitted.
@@ -178,7 +218,7 @@ def linear_lips(
         return None, {"left_out": f"{len(clips.ids)} training clips, want 5 or more"}
     key = _linear_key(clips)
     notes: dict[str, Any] = {"split": "train", "clips": len(clips.ids), "window_s": 0.2}
-    model = _read_linear(out / LINEAR_CACHE, key)
+    model = _read_linear(cache, key)
     if model is None:
         mels, lips = [], []
         with progress(len(clips.ids), label="linear row") as bar:
@@ -187,22 +227,24 @@ def linear_lips(
                 lips.append(found)
                 bar.step()
         model = baselines.fit_linear_lips(mels, lips)
-        _write_linear(out / LINEAR_CACHE, key, model)
+        _write_linear(cache, key, model)
     return model, notes | {"strength": model.strength}
 
 
-def _true_lips(clips: Clips, tracker: landmarks.LandmarkTracker):
+def _true_lips(
+    clips: Clips, tracker: landmarks.LandmarkTracker
+) -> Iterator[tuple[np.ndarray, landmarks.LipSeries]]:
     """(mel, true lips) of each clip, a few landmark jobs ahead. A damaged clip ends the run:
     the fit must not depend on which training clips happened to be readable."""
     pending = []
     for clip_id in clips.ids:
         clip = clips(clip_id)
-        pending.append((clip.mel, tracker.submit(clip.truth_u8)))
+        pending.append((clip.mel, tracker.start(clip.truth_u8)))
         if len(pending) > CLIPS_IN_FLIGHT:
-            mel, future = pending.pop(0)
-            yield mel, landmarks.lip_series(future.result())
-    for mel, future in pending:
-        yield mel, landmarks.lip_series(future.result())
+            mel, wait = pending.pop(0)
+            yield mel, landmarks.lip_series(wait())
+    for mel, wait in pending:
+        yield mel, landmarks.lip_series(wait())
 
 
 def _linear_key(clips: Clips) -> str:
@@ -246,17 +288,8 @@ def subject(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
         "step": int(trained.step),
         "image_size": int(trained.config.data.image_size),
         "validation_scores": dict(trained.scores),
-        "weights_sha256": fingerprint(trained),
+        "weights_sha256": fingerprint(trained.params),
     }
-
-
-def fingerprint(trained: Trained) -> str:
-    """Of the parameters: the same weights have the same one wherever they lie."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trained.params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def provenance() -> dict[str, Any]:
@@ -276,20 +309,16 @@ def save_pictures(
     *,
     count: int,
     reference_frame: int,
+    progress: Callable[..., Any],
 ) -> None:
     """A contact sheet per shown clip, and lip-opening curves of all of them."""
     shown = evenly_spaced(sorted(found.results), count)
-    for clip_id in shown:
-        clip = clips(clip_id)
-        reference = clip.model_u8[min(reference_frame, len(clip.model_u8) - 1)]
-        films = [clip.truth_u8, tools.generate(clip.model_u8, reference, clip.mel)]
-        if clip_id in found.voices:
-            voice = clips(found.voices[clip_id])
-            both = min(len(clip.model_u8), len(voice.model_u8))
-            films.append(tools.generate(clip.model_u8[:both], reference, voice.mel))
-            films.append(voice.truth_u8)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id)
-        pictures.save_picture(out / "pictures" / f"{name}.png", pictures.contact_sheet(films))
+    with progress(len(shown), label="pictures") as bar:
+        for clip_id in shown:
+            films = _films(clip_id, found, clips, tools, reference_frame=reference_frame)
+            name = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id)
+            pictures.save_picture(out / "pictures" / f"{name}.png", pictures.contact_sheet(films))
+            bar.step()
     rows = ("generated", "swapped_voice_vs_voice", "swapped_voice_vs_face", "linear")
     curves = {
         clip_id: {row: pairs["opening"] for row, pairs in found.results[clip_id].pairs.items()}
@@ -298,3 +327,17 @@ def save_pictures(
     if curves:
         drawn = pictures.opening_curves(curves, rows=rows)
         pictures.save_picture(out / "pictures" / "lip_opening.png", drawn)
+
+
+def _films(
+    clip_id: str, found: Evaluation, clips: Clips, tools: Tools, *, reference_frame: int
+) -> list[np.ndarray]:
+    clip = clips(clip_id)
+    reference = clip.model_u8[min(reference_frame, len(clip.model_u8) - 1)]
+    films = [clip.truth_u8, tools.generate(clip.model_u8, reference, clip.mel)]
+    if clip_id in found.voices:
+        voice = clips(found.voices[clip_id])
+        both = min(len(clip.model_u8), len(voice.model_u8))
+        films.append(tools.generate(clip.model_u8[:both], reference, voice.mel))
+        films.append(voice.truth_u8)
+    return films

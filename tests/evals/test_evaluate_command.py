@@ -13,7 +13,9 @@ from talkjax import cli
 from talkjax.commands import evaluate, evaluation_parts
 from talkjax.errors import UserError
 from talkjax.methods.api import Method
+from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import write_json
+from talkjax.train.trained import fingerprint
 
 SIZE = 64
 DATA = f"fake://6x36?size={SIZE}"
@@ -51,7 +53,7 @@ def methods(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def _export(folder, method, *, weight=0.0):
+def _export(folder, method, *, weight=0.0, seed=0, experts=None):
     """An exported checkpoint by hand."""
     net, leaf, model = {
         "copying": ("gen", "offset", {"gain": 1.0, "hide_from": 0.5}),
@@ -60,8 +62,11 @@ def _export(folder, method, *, weight=0.0):
     data = {"image_size": SIZE, "mel_frames": 16, "audio_shift_frames": -2, "clip_frames": 5}
     folder.mkdir(parents=True)
     np.savez(folder / "params.npz", **{f"params/{net}/{leaf}": np.float32(weight)})
-    write_json(folder / "config.json", {"method": method, "model": model, "data": data})
-    about = {"format": 1, "step": 7, "scores": {}, "empty": [f"vars/{net}"]}
+    config = {"method": method, "model": model, "data": data, "run": {"seed": seed}}
+    write_json(folder / "config.json", config)
+    crops = {"size_px": SIZE, "smooth_sigma_frames": 2.5}
+    about = {"format": 1, "step": 7, "scores": {}, "data_settings": crops}
+    about |= {"empty": [f"vars/{net}"], "experts": experts}
     write_json(folder / "about.json", about)
     return folder
 
@@ -89,7 +94,8 @@ def _run(tmp_path, *flags, track=_dark_mouth):
     return code, json.loads((tmp_path / "report" / "metrics.json").read_text())
 
 
-def test_report_folder_of_a_generator(tmp_path, capsys):
+def test_report_folder_of_a_generator(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "PLAIN_LINE_EVERY_S", 0.0)
     model = _export(tmp_path / "model", "copying")
     code, found = _run(tmp_path, "--checkpoint", model, "--linear-clips", 5, "--pictures", 2)
     assert code == 0
@@ -111,7 +117,10 @@ def test_report_folder_of_a_generator(tmp_path, capsys):
     pictures = sorted(p.name for p in (tmp_path / "report" / "pictures").iterdir())
     assert pictures == ["lip_opening.png", "toy_test-00000.png", "toy_test-00005.png"]
     assert "| generated |" in (tmp_path / "report" / "report.md").read_text()
-    assert "| generated |" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "| generated |" in printed.out
+    for line in ("linear row: 5 of 5", "evaluate: 6 of 6", "pictures: 2 of 2"):
+        assert line in printed.err
 
 
 def test_two_runs_write_the_same_numbers_and_the_linear_row_is_not_fitted_again(tmp_path):
@@ -127,27 +136,58 @@ def test_two_runs_write_the_same_numbers_and_the_linear_row_is_not_fitted_again(
     calls = len(tracked)
     _, second = _run(tmp_path, *flags, track=track)
     assert first["rows"] == second["rows"] and first["clips"] == second["clips"]
-    assert len(tracked) - calls == calls - 5
+    calls_of_clips = calls - 5
+    assert len(tracked) == calls + calls_of_clips
+    # another report of the same data may share the fit
+    shared = ("--linear-cache", tmp_path / "report" / evaluate.LINEAR_CACHE)
+    calls = len(tracked)
+    _run(tmp_path / "other", *flags, *shared, track=track)
+    assert len(tracked) == calls + calls_of_clips
+    assert not (tmp_path / "other" / "report" / evaluate.LINEAR_CACHE).exists()
     assert list(first["clips"]) == ["toy/test-00000", "toy/test-00002", "toy/test-00005"]
 
 
-def test_a_judge_that_is_the_training_critic_is_called_so(tmp_path):
+def _judged(model, judge):
+    """(suffix, independence) of the one critic that judges an export or a workdir."""
+    found = evaluation_parts.find_judges(judge, model, load_trained(model))
+    return [(one.suffix, one.identity["independence"]) for one in found]
+
+
+def test_a_critic_of_the_training_is_no_judge_whatever_lies_beside_the_model(tmp_path):
+    critic = _export(tmp_path / "critic", "sync_critic", weight=0.5, seed=3)
+    source = str(tmp_path / "run")
+    expert = {"fingerprint": fingerprint(load_trained(critic).params), "seed": 3, "step": 7}
+    experts = {"sync": expert | {"source": source}}
+    model = _export(tmp_path / "model", "copying", experts=experts)
+    cases = {
+        "copied": ({"weight": 0.5, "seed": 9}, "it is expert sync"),
+        "run": ({"weight": 0.25, "seed": 9}, "it is expert sync of the training at step 7"),
+        "later": ({"weight": 0.25, "seed": 3}, "it has the seed of expert sync, 3"),
+    }
+    for name, (changes, reason) in cases.items():
+        judge = _export(tmp_path / name, "sync_critic", **changes)
+        ((suffix, independence),) = _judged(model, judge)
+        assert suffix == "_training_critic", name
+        assert independence.startswith(f"none, since {reason}")
+    apart = _export(tmp_path / "apart", "sync_critic", weight=0.25, seed=4)
+    assert _judged(model, apart) == [("", "other weights and seed than the training's critics")]
+    # a random expert's seed is that of the model's own run
+    drawn = {"random": expert | {"seed": 4, "source": "random"}}
+    toy = _export(tmp_path / "toy", "copying", experts=drawn)
+    assert _judged(toy, apart)[0][0] == ""
+    silent = _export(tmp_path / "silent", "copying", experts=None)
+    ((suffix, independence),) = _judged(silent, apart)
+    assert suffix == "" and independence.startswith("unknown, ")
+
+
+def test_without_a_judge_the_critics_of_a_workdir_judge_under_their_name(tmp_path):
     workdir = _export(tmp_path / "model", "copying")
+    assert _judged(workdir, None) == []
     _export(workdir / "experts" / "sync", "sync_critic", weight=0.5)
-    same = _export(tmp_path / "same", "sync_critic", weight=0.5)
-    apart = _export(tmp_path / "apart", "sync_critic", weight=0.25)
-
-    def judged(*flags):
-        return {judge.suffix for judge in evaluation_parts.find_judges(*flags)}
-
-    assert judged(None, workdir) == {"_training_critic"}
-    assert judged(same, workdir) == {"_training_critic"}
-    assert judged(apart, workdir) == {""}
-    _export(workdir / "experts" / "judge", "sync_critic", weight=0.75)
-    assert judged(None, workdir) == {""}
-    assert judged(None, apart) == set()
+    ((suffix, independence),) = _judged(workdir, None)
+    assert suffix == "_training_critic" and independence.startswith("none, ")
     with pytest.raises(UserError, match="holds a copying, want a sync_critic"):
-        judged(tmp_path / "model", workdir)
+        _judged(workdir, workdir)
 
 
 def test_sync_keys_say_who_judged(tmp_path):
@@ -165,6 +205,8 @@ def test_sync_keys_say_who_judged(tmp_path):
     row = found["rows"]["generated"]
     assert "sync_distance" in row and "sync_distance_training_critic" not in row
     assert found["protocol"]["judge"]["checkpoint"] == str(judge)
+    table = (tmp_path / "report" / "report.md").read_text()
+    assert "Independence of the judge: unknown" in table
 
 
 def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
