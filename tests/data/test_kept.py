@@ -100,6 +100,9 @@ def test_keeping_changes_no_batch(keep_decoded_mb):
 
 
 def test_a_negative_bound_is_refused():
+    without = {key: value for key, value in SETTINGS.items() if key != "keep_decoded_mb"}
+    with pytest.raises(UserError, match="keep_decoded_mb"):
+        pipeline.make_train(without, batch_size=4, seed=3)
     with pytest.raises(UserError, match=r"data\.keep_decoded_mb: got -1"):
         pipeline.make_train(SETTINGS | {"keep_decoded_mb": -1}, batch_size=4, seed=3)
 
