@@ -41,7 +41,9 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak_memory_mb":
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, help="a face to be measured as a still picture")
-    parser.add_argument("--video", type=Path, help="a face to be measured as a video, also made longer")
+    parser.add_argument(
+        "--video", type=Path, help="a face to be measured as a video, as it is and made longer"
+    )
     parser.add_argument("--voice", type=Path, required=True, help="speech; repeated as needed")
     parser.add_argument("--checkpoint", type=Path, help="a workdir or an exported folder")
     parser.add_argument(

@@ -4,6 +4,8 @@ import wave
 import numpy as np
 
 from benchmarks import generate
+from talkjax.media.video import FrameReader, ping_pong_index
+from tests.infer.conftest import VIDEO_FRAMES
 from tests.media.test_audio import tone, write_wav
 
 
@@ -45,3 +47,11 @@ def test_the_repeated_voice_keeps_its_rate_and_channels(tmp_path):
         samples = np.frombuffer(file.readframes(60_000), "<i2").reshape(-1, 2)
     np.testing.assert_array_equal(samples[:24_000], samples[24_000:48_000])
     np.testing.assert_allclose(samples[:24_000] / 32767, sides, atol=2e-4)
+
+
+def test_the_longer_video_outlasts_the_shortest_sound(video, tmp_path):
+    long = generate.looped(video, tmp_path / "long.mp4", seconds=1.6)
+    with FrameReader(long) as reader:
+        levels = [int(frame.rgb[60, 80, 0]) for frame in reader]
+    wanted = [40 + 8 * ping_pong_index(position, VIDEO_FRAMES) for position in range(40)]
+    np.testing.assert_allclose(levels, wanted, atol=3)
