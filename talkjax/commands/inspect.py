@@ -97,10 +97,14 @@ def listen(predictor, data: str, *, split: str, limit: int | None) -> Listened:
       UserError: if there is no clip, or the method has no memory.
     """
     from talkjax.data import pipeline, schema
+    from talkjax.data.source import open_source
     from talkjax.infer import memory
+    from talkjax.infer.progress import progress
 
     addresses, words, totals, face, has_words = [], [], 0.0, None, False
-    for record in pipeline.iterate_clips(data, split, limit=limit):
+    total = len(range(len(open_source(data, split)))[:limit])
+    clips = pipeline.iterate_clips(data, split, limit=limit)
+    for record in progress(clips, total=total, label="listen", unit="clips"):
         windows = predictor.mel_windows(record.mel.astype(np.float32), np.arange(record.num_frames))
         addresses.append(predictor.addresses(windows))
         words += memory.frame_words(record.words, num_frames=record.num_frames, fps=schema.FPS)

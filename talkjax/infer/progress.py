@@ -14,18 +14,30 @@ PLAIN_LINE_EVERY_S = 10.0
 
 
 def progress(
-    items: Iterable[T], *, total: int | None, label: str, stream: TextIO | None = None
+    items: Iterable[T],
+    *,
+    total: int | None,
+    label: str,
+    unit: str = "frames",
+    stream: TextIO | None = None,
 ) -> Iterator[T]:
     """The same items, counted.
 
     Args:
       total: how many there will be; None where nobody knows, then there is no time left either.
       label: what is done to them, e.g. "generate".
+      unit: what they are.
     """
     stream = sys.stderr if stream is None else stream
     if stream.isatty():
         yield from tqdm(
-            items, total=total, desc=label, unit=" frames", delay=QUIET_S, file=stream, leave=False
+            items,
+            total=total,
+            desc=label,
+            unit=f" {unit}",
+            delay=QUIET_S,
+            file=stream,
+            leave=False,
         )
         return
     started = time.monotonic()
@@ -35,11 +47,13 @@ def progress(
         now = time.monotonic()
         if now >= line_due:
             line_due = now + PLAIN_LINE_EVERY_S
-            print(_line(label, done, total, now - started), file=stream, flush=True)
+            line = _line(label, done, total, seconds=now - started, unit=unit)
+            print(line, file=stream, flush=True)
 
 
-def _line(label: str, done: int, total: int | None, seconds: float) -> str:
+def _line(label: str, done: int, total: int | None, *, seconds: float, unit: str) -> str:
     rate = done / seconds
     if total is None:
-        return f"{label}: {done} frames, {rate:.1f} fps"
-    return f"{label}: {done} of {total} frames, {rate:.1f} fps, {(total - done) / rate:.0f} s left"
+        return f"{label}: {done} {unit}, {rate:.1f} a second"
+    left_s = (total - done) / rate
+    return f"{label}: {done} of {total} {unit}, {rate:.1f} a second, {left_s:.0f} s left"

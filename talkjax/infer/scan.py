@@ -212,9 +212,9 @@ def _to_i16(samples: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 def _crop_of_frame(path: Path, index: int, matrix: np.ndarray, *, size_px: int) -> np.ndarray:
     with FaceSource(path, index + 1, to_and_fro=False) as source:
-        for frame in source:  # noqa: B007 (the last one is wanted, and no other kept)
-            pass
-    return crop(frame.rgb, matrix, size_px)
+        for frame in source:
+            rgb = frame.rgb  # the last one is wanted; no other is kept
+    return crop(rgb, matrix, size_px)
 
 
 def _counted(num_frames: int) -> str:

@@ -1,12 +1,18 @@
 """A synthetic face video, a sound, and a detector that knows where the "face" is."""
 
 import av
+import jax
 import numpy as np
 import pytest
 
+from configs import synctalkface_grid
+from talkjax import assemble
 from talkjax.infer.predict import Predictor
 from talkjax.media.detector import Face
 from talkjax.media.video import VideoWriter
+from talkjax.methods import synctalkface
+from talkjax.train import checkpoint
+from talkjax.train.files import hashable
 from tests.infer import stub
 
 WIDTH, HEIGHT = 160, 120
@@ -81,3 +87,25 @@ def sound(tmp_path):
 def predictor(monkeypatch):
     stub.install(monkeypatch)
     return Predictor(stub.trained(), batch_frames=4)
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory):
+    """The smoke model with random weights, as an exported checkpoint."""
+    config = synctalkface_grid.get_config("smoke")
+    batch = assemble.element_spec(config)
+    method = synctalkface.build(**hashable(config.model))
+    params, model_vars = jax.eval_shape(lambda key: method.init_fn(key, batch), jax.random.key(0))
+    generator = np.random.default_rng(0)
+
+    def draw(leaf):  # quicker than to compile the initialisation
+        fan_in = max(1, np.prod(leaf.shape[:-1]))
+        return generator.normal(0, (3 / fan_in) ** 0.5, leaf.shape).astype(leaf.dtype)
+
+    params = jax.tree.map(draw, params)
+    model_vars = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), model_vars)
+    folder = tmp_path_factory.mktemp("trained") / "smoke"
+    data_settings = {"size_px": 64, "smooth_sigma_frames": 2.5}
+    trained = checkpoint.Trained(config, params, model_vars, 3, {}, data_settings, {})
+    checkpoint.write_export(trained, folder)
+    return folder

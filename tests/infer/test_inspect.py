@@ -1,38 +1,13 @@
 import json
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from configs import synctalkface_grid
-from talkjax import assemble, cli
-from talkjax.methods import synctalkface
+from talkjax import cli
+from talkjax.commands import inspect
 from talkjax.train import checkpoint
-from talkjax.train.files import hashable
 from tests.infer import stub
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """The smoke model with random weights, as an exported checkpoint."""
-    config = synctalkface_grid.get_config("smoke")
-    batch = assemble.element_spec(config)
-    method = synctalkface.build(**hashable(config.model))
-    params, model_vars = jax.eval_shape(lambda key: method.init_fn(key, batch), jax.random.key(0))
-    generator = np.random.default_rng(0)
-
-    def draw(leaf):  # quicker than to compile the initialisation
-        fan_in = max(1, np.prod(leaf.shape[:-1]))
-        return generator.normal(0, (3 / fan_in) ** 0.5, leaf.shape).astype(leaf.dtype)
-
-    params = jax.tree.map(draw, params)
-    model_vars = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), model_vars)
-    folder = tmp_path_factory.mktemp("trained") / "smoke"
-    data_settings = {"size_px": 64, "smooth_sigma_frames": 2.5}
-    trained = checkpoint.Trained(config, params, model_vars, 3, {}, data_settings, {})
-    checkpoint.write_export(trained, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +25,18 @@ def test_every_frame_has_an_address_of_all_slots(inspected):
     assert sum(facts["top_slot_frames"]) == 120
     assert sum(facts["mean_address"]) == pytest.approx(1.0, abs=1e-4)
     assert 1.0 <= facts["perplexity"]["median"] <= 12.0
+
+
+def test_a_long_look_says_how_far_it_is(export, monkeypatch, capsys):
+    from talkjax.infer import progress
+    from talkjax.infer.predict import Predictor
+
+    monkeypatch.setattr(progress, "PLAIN_LINE_EVERY_S", 0.0)
+    predictor = Predictor(checkpoint.load_trained(export), batch_frames=32)
+    inspect.listen(predictor, "fake://3x40?size=64", split="train", limit=2)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("listen: 1 of 2 clips, ")
+    assert second.startswith("listen: 2 of 2 clips, ") and second.endswith(" 0 s left")
 
 
 def test_pictures_show_slots_and_the_way_between_two(inspected):
