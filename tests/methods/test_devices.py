@@ -8,15 +8,16 @@ import pytest
 from configs import sync_critic_grid, synctalkface_grid
 from talkjax import main
 
-STEPS = 3
-TOLERANCE = 1e-3
+STEPS = 2
+# Relative. Rounding grows from step to step, in the gradient most.
+TOLERANCES = {"total": 1e-3, "gradient_norm": 1e-2}
 
 
 def curves(config, workdir) -> dict[str, np.ndarray]:
     """Losses and gradient norms of each step, by name."""
     main.run(config, workdir)
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    names = [name for name in lines[0] if name.endswith(("/total", "/gradient_norm"))]
+    names = [name for name in lines[0] if name.rpartition("/")[2] in TOLERANCES]
     assert names
     return {name: np.array([line[name] for line in lines]) for name in names}
 
@@ -40,7 +41,8 @@ def test_one_device_equals_two_and_eight(module, tmp_path):
         found[devices] = curves(config, tmp_path / str(devices))
     for name, one in found[1].items():
         assert len(one) == STEPS
+        tolerance = TOLERANCES[name.rpartition("/")[2]]
         for devices in (2, 8):
-            np.testing.assert_allclose(found[devices][name], one, rtol=TOLERANCE, err_msg=name)
+            np.testing.assert_allclose(found[devices][name], one, rtol=tolerance, err_msg=name)
         moved = np.abs(np.diff(one)) / np.abs(one[1:])
-        assert np.all(moved > 5 * TOLERANCE), f"{name}: {one} moves too little to tell"
+        assert np.all(moved > 5 * tolerance), f"{name}: {one} moves too little to tell"
