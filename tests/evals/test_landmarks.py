@@ -46,6 +46,17 @@ def test_lip_series_is_in_eye_distances_whatever_the_scale():
         assert series.width == pytest.approx([0.5])
 
 
+def test_noise_of_the_eyes_does_not_move_a_still_mouth():
+    rng = np.random.default_rng(0)
+    points = np.zeros((40, 68, 2))
+    points[:, 36:42], points[:, 42:48] = (40.0, 30.0), (80.0, 30.0)
+    points[:, 42:48, 0] += rng.normal(size=(40, 1))
+    points[:, 48], points[:, 54], points[:, 66] = (50.0, 85.0), (70.0, 85.0), (0.0, 5.0)
+    series = landmarks.lip_series(points)
+    np.testing.assert_allclose(series.width, series.width[0])
+    np.testing.assert_allclose(series.opening, series.opening[0])
+
+
 def test_correlation_matches_numpy_and_has_its_edges_stated():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=50), rng.normal(size=50)
