@@ -65,6 +65,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             composite=True,  # False in the paper
             mouth_weight=3.0,  # 1 in the paper
             lip_statistics="batch",
+            lip_target_gradient=True,
             dtype="bfloat16",
             gen=dict(
                 audio=dict(channels=(32, 64, 128, 256, 512), repeats=(2, 2, 2, 1)),

@@ -33,6 +33,8 @@ from talkjax.ops import image, losses
 LIP_BATCH_STATISTICS = ("batch", "running")
 # Below this share of the truth's motion a mouth counts as still.
 STILL_MOUTH = 0.25
+# Below this ratio of slots used together to slots used by one sound, addresses are all alike.
+SAME_ADDRESS = 1.1
 
 
 def build(
@@ -43,6 +45,7 @@ def build(
     composite: bool,
     mouth_weight: float,
     lip_statistics: str,
+    lip_target_gradient: bool,
     dtype: str,
     gen: Mapping[str, Any],
     disc: Mapping[str, Any],
@@ -61,6 +64,9 @@ def build(
       lip_statistics: batch norm of the lip encoder on generated lips: "batch" statistics,
         not kept (the authors' per-step copy), or the "running" ones (steadier on small batches).
         Differs: te and tr share one batch, the authors' copy sees one after the other.
+      lip_target_gradient: whether the lip loss also pulls the true lips' features towards the
+        generated ones, as in the authors' code. A small net then makes them all alike, and the
+        memory has nothing to hold.
       dtype: of the computation, "float32" or "bfloat16".
       gen: settings of `AudioLipGenerator`. disc: of `QualityDiscriminator`.
       sync: of `SyncCritic`, equal to those the expert was trained with.
@@ -85,6 +91,7 @@ def build(
         composite=composite,
         mouth_weight=mouth_weight,
         lip_statistics=lip_statistics,
+        lip_target_gradient=lip_target_gradient,
         generator=AudioLipGenerator(**gen, dtype=compute),
         discriminator=QualityDiscriminator(**disc, dtype=compute),
         critic=SyncCritic(**sync, dtype=compute),
@@ -119,6 +126,7 @@ class SyncTalkFace:
     composite: bool
     mouth_weight: float
     lip_statistics: str
+    lip_target_gradient: bool
     generator: AudioLipGenerator
     discriminator: QualityDiscriminator
     critic: SyncCritic
@@ -236,8 +244,8 @@ class SyncTalkFace:
         cosines = jnp.sum(self.embed_mouths(params, model_vars, both) * _twice(sound), axis=-1)
         sync = losses.binary_cross_entropy(cosines, jnp.ones_like(cosines))
 
-        # The truth's side keeps its gradient, as in the authors' code.
         centre = out.lip.reshape(b, t, -1)[:, t // 2].astype(jnp.float32)
+        centre = centre if self.lip_target_gradient else jax.lax.stop_gradient(centre)
         seen = self.embed_generated_lips(params, model_vars, both).astype(jnp.float32)
         lip = losses.mean_over_rest(jnp.abs(seen - _twice(centre)))
 
@@ -263,6 +271,9 @@ class SyncTalkFace:
             "sync_te": jnp.mean(cosines[:b]),
             "key_perplexity": jnp.mean(address_perplexity(out.memory.key_address)),
             "value_perplexity": jnp.mean(address_perplexity(out.memory.value_address)),
+            # Slots used by all sounds together. Where it equals key_perplexity every sound has
+            # the same address and the memory says nothing.
+            "key_usage": address_perplexity(jnp.mean(out.memory.key_address, 0, keepdims=True))[0],
             "disc_real": jnp.mean(jax.nn.sigmoid(logits[0])),
             "disc_fake": jnp.mean(jax.nn.sigmoid(logits[1])),
         }
@@ -336,6 +347,14 @@ def init_experts(key: Key, batch: Batch, **model: Any) -> Nets:
 
 def warning(values: Mapping[str, float]) -> str | None:
     """What a report or a validation of this method gives reason to say, or None."""
+    usage = [value for name, value in values.items() if name.endswith("/key_usage")]
+    spread = [value for name, value in values.items() if name.endswith("/key_perplexity")]
+    if usage and usage[0] < SAME_ADDRESS * spread[0]:
+        return (
+            f"the memory says nothing: all sounds together use {usage[0]:.1f} slots, each alone "
+            f"{spread[0]:.1f} (common in the first steps; later try model.gen.recall "
+            "tr_source='true' and store_target='raw')"
+        )
     moves = [value for name, value in values.items() if name.endswith("/mouth_motion")]
     truth = [value for name, value in values.items() if name.endswith("/mouth_motion_truth")]
     if moves and moves[0] < STILL_MOUTH * truth[0]:
