@@ -163,8 +163,8 @@ def measuring_protocol(*, seed: int, reference_frame: int, sync_stride: int) -> 
             "lmd": "mouth points 48-67, mean distance, px at the evaluation size",
         },
         "lips": {
-            "opening": "inner lip 62-66 over the distance between the eye centres",
-            "width": "mouth corners 48-54 over the distance between the eye centres",
+            "opening": "inner lip 62-66 over the clip's median distance of the eye centres",
+            "width": "mouth corners 48-54 over the clip's median distance of the eye centres",
             "correlation": "Pearson over all clips' frames end to end; *_centred: each clip's "
             "means removed first; *_per_clip: mean over clips",
             "lag": f"best of +-{landmarks.MAX_LAG_FRAMES} frames by opening; positive: late",
