@@ -71,6 +71,11 @@ def load_experts(
                 f"config.experts.{name}: got {plain(block)}, want the keys {sorted(EXPERT_KEYS)} "
                 f"and init one of {list(EXPERT_INITS)}"
             )
+        if block.init == "random" and block.checkpoint:
+            raise UserError(
+                f"config.experts.{name}.init is 'random', so its checkpoint {block.checkpoint} "
+                f"would not be used; add --config.experts.{name}.init=checkpoint"
+            )
         if block.init == "random":
             expert = _random_expert(config, name, module=module, spec=spec)
             source, seed = "random", config.run.seed

@@ -81,11 +81,11 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
         config = values["config"].value
         present = config is not None and bool(config.keys())  # keys() raises if not loaded
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"train: {_last_line(error)}") from error
+        raise UserError(f"config: {_one_line(error)}") from error
     if rest:
-        raise UserError(f"train: unknown arguments {rest}")
+        raise UserError(f"unknown arguments {rest}")
     if not present or not values.workdir:
-        raise UserError("train: --config FILE[:variant] and --workdir DIR are needed")
+        raise UserError("--config FILE[:variant] and --workdir DIR are needed")
     return values
 
 
@@ -119,9 +119,19 @@ def start_devices(*, cpu_devices: int | None, multihost: bool) -> None:
         )
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).strip().strip("\"'").splitlines()]
-    return ([line for line in lines if line] or [type(error).__name__])[-1]
+QUOTES = "'\""
+
+
+def _one_line(error: BaseException) -> str:
+    """The last paragraph that says something, without the quotes that KeyError adds."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = text.replace("\\n", "\n")
+    text = text.replace("\\'", "'")
+    text = text[1:-1] if text[:1] in QUOTES and text[-1:] == text[:1] else text
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(said) > 1 and said[-1].startswith("Did you mean"):
+        return f"there is no key {said[-2].strip(QUOTES)}. {said[-1]}"
+    return said[-1] if said else type(error).__name__
 
 
 def main(argv: Sequence[str]) -> int:

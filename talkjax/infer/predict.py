@@ -6,6 +6,7 @@ one before.
 """
 
 import importlib
+import inspect
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -78,6 +79,13 @@ class Predictor:
         self.batch_frames = batch_frames
         method = importlib.import_module(f"talkjax.methods.{config.method}")
         self._nets = jax.device_put((trained.params, trained.model_vars))
+        try:
+            inspect.signature(method.build).bind(**config.model.to_dict())
+        except TypeError as error:
+            raise UserError(
+                f"checkpoint of method {config.method}: its config.model does not fit this version "
+                f"of TalkJAX ({error}); use the version it was trained with, or train it again"
+            ) from error
         self._predict = _compiled_predict(method.build(**config.model.to_dict()).predict_fn)
         # The compiler drops what an output does not need: for an address, all of the picture.
         self._generate = jax.jit(lambda *args: self._predict(*args)["generated"])

@@ -151,6 +151,8 @@ def fit(
             batch = sharding.put_batch(batch, batch_sharding)
             phases = active_phases(job.method, step)
             # The first call of each set of phases compiles, which is no step time.
+            if phases not in compiled:
+                progress.say(f"compiling the step ({', '.join(phases)}); minutes on a CPU")
             with window.paused() if phases not in compiled else contextlib.nullcontext():
                 state, metrics = step_fn(state, batch, experts, root, active_phases=phases)
                 compiled.add(phases)
