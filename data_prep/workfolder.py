@@ -21,9 +21,9 @@ from typing import Any
 
 from data_prep.layouts.api import Clip
 from talkjax.data import schema, writer
+from talkjax.data.index import PLAN_NAME
 from talkjax.errors import UserError
 
-PLAN_NAME = "prepare.json"
 REPORT_NAME = "report.json"
 PARTIAL_NAME = ".partial"
 CLIPS_PER_FOLDER = 1000

@@ -11,8 +11,15 @@ from data_prep.layouts.folder import SPLIT_BY
 from data_prep.prepare import RUNNERS, Prepared, prepare
 from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
 from data_prep.workfolder import REPORT_NAME
+from talkjax.data.index import how_to_hold_out
 
 MAX_NOTES_SHOWN = 5
+# What cannot be done without clips of a split.
+EMPTY = {
+    "train": "nothing can be trained",
+    "val": "training stops at its start, as it validates on it",
+    "test": "`talkjax evaluate` has nothing to measure",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,13 +137,13 @@ def _summary(out: Path, done: Prepared) -> str:
         lines.append(f"{out} is complete already with these settings and sources: nothing to do.")
     total = report["kept"] + len(report["rejected"])
     lines.append(f"kept {report['kept']} of {total} clips, {report['seconds']:.0f} s of video")
-    for split in ("train", "val", "test"):
+    for split in EMPTY:
         part = index["splits"].get(split)
         lines.append(
             f"  {split:5}  {part['clips']} clips, {part['seconds']:.0f} s, "
             f"{len(part['shards'])} shards"
             if part
-            else f"  {split:5}  no clips: hold out more (--val-fraction, --test-fraction)"
+            else f"  {split:5}  NO CLIPS"
         )
     if report["rejected"]:
         lines.append(f"rejected {len(report['rejected'])}:")
@@ -157,4 +164,9 @@ def _summary(out: Path, done: Prepared) -> str:
             f"(CPU time), {speed['workers']} workers"
         )
     lines.append(f"each reject with its reason: {out / REPORT_NAME}")
+    lines += [
+        f"WARNING: split {split} is empty, and {EMPTY[split]}: {how_to_hold_out(split)}"
+        for split in EMPTY
+        if split not in index["splits"]
+    ]
     return "\n".join(lines)

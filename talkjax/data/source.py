@@ -6,7 +6,6 @@ data set is said at the start, in one line that names the file and the remedy.
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import threading
@@ -14,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from array_record.python import array_record_module
 
-from talkjax.data import fake, schema, writer
+from talkjax.data import fake, schema
+from talkjax.data.index import check_split, read_index
 from talkjax.errors import UserError
 from talkjax.ops import geometry
 
@@ -96,37 +96,6 @@ def data_settings(path: str | os.PathLike) -> dict[str, Any]:
     return read_index(path)["settings"]
 
 
-def read_index(path: str | os.PathLike) -> dict[str, Any]:
-    """The index of a dataset folder, as `writer.write_dataset` wrote it.
-
-    Raises:
-      UserError: if it is missing, no JSON, no index, or of another schema version.
-    """
-    folder = pathlib.Path(path)
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder; give data.path a folder made by `talkjax prepare` "
-            f"(looked at {folder.resolve()})"
-        )
-    file = folder / writer.INDEX_NAME
-    if not file.is_file():
-        raise UserError(
-            f"{folder}: has no {writer.INDEX_NAME}, so it is no (finished) data set; "
-            "run `talkjax prepare` with this folder as its output"
-        )
-    try:
-        index = json.loads(file.read_text(encoding="utf-8"))
-        version = index["schema_version"]
-        index["clips"], index["splits"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{file}: is no index ({error}); prepare the data again") from error
-    if version != schema.VERSION:
-        raise UserError(
-            f"{file}: schema version: got {version}, want {schema.VERSION}; prepare the data again"
-        )
-    return index
-
-
 class FolderSource:
     """One split of a prepared folder. Reading is thread-safe; records are decoded on access."""
 
@@ -135,11 +104,7 @@ class FolderSource:
         self.split = split
         self._folder = pathlib.Path(path)
         index = read_index(path)
-        if split not in index["splits"] or not index["splits"][split]["clips"]:
-            raise UserError(
-                f"{path}: split {split!r} has no clips (its splits: {_counts(index)}); choose "
-                "another data.split or prepare data for it"
-            )
+        check_split(path, index, split)
         self._shards = [self._folder / row["file"] for row in index["splits"][split]["shards"]]
         self.clips = tuple(
             Clip(**{field.name: row[field.name] for field in dataclasses.fields(Clip)})
@@ -245,7 +210,3 @@ class ToySource:
                 data = schema.encode(fake.make_record(self._toy, self.split, index))
                 self._records[index] = schema.decode(data)
             return self._records[index]
-
-
-def _counts(index: dict[str, Any]) -> str:
-    return ", ".join(f"{k}: {v['clips']}" for k, v in sorted(index["splits"].items())) or "none"

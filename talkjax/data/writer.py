@@ -19,9 +19,9 @@ from typing import Any
 from array_record.python import array_record_module
 
 from talkjax.data import schema
+from talkjax.data.index import INDEX_NAME
 from talkjax.errors import UserError
 
-INDEX_NAME = "index.json"
 # Random access does not care for the size; this keeps files easy to copy and count.
 SHARD_BYTES = 256 * 2**20
 SHARD_NAME = re.compile(r"[a-z]+-\d{5}-of-\d{5}\.array_record")

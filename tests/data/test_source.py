@@ -55,7 +55,11 @@ def test_a_missing_folder_is_named_with_the_remedy(tmp_path):
 
 
 def test_a_folder_without_index_is_no_data_set(tmp_path):
-    assert "index.json" in _fails(tmp_path)
+    text = _fails(tmp_path)
+    assert "is no prepared data set (no index.json)" in text
+    assert f"`talkjax prepare {tmp_path} OUT" in text
+    (tmp_path / "prepare.json").write_text("{}")
+    assert "not finished" in _fails(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1}', "\x00\x01"])
