@@ -101,11 +101,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _config(args: argparse.Namespace, scratch: str):
-    from talkjax import main
+    from talkjax.command_line import check_blocks, parse
 
     argv = [f"--config={args.config}", f"--workdir={scratch}"]
-    config = main.parse([*argv, *(f"--config.{setting}" for setting in args.set)]).config
-    main.check_blocks(config)
+    config = parse([*argv, *(f"--config.{setting}" for setting in args.set)]).config
+    check_blocks(config)
     config.data.path = args.data or f"fake://16x75?size={config.data.image_size}"
     if args.experts == "random":
         for expert in config.experts.values():

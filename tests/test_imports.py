@@ -15,11 +15,12 @@ PACKAGES = ("talkjax", "data_prep", "configs", "benchmarks")
 # Their modules need an extra that may be absent.
 OPTIONAL = {"data_prep.tfds": "tensorflow_datasets", "data_prep.beam_pipeline": "apache_beam"}
 
-# Every room may import itself, `talkjax.arrays` and `talkjax.errors`; and, besides, these.
-EVERYBODY = ("talkjax.arrays", "talkjax.errors")
+# Every room may import itself, the small modules of EVERYBODY; and, besides, these.
+EVERYBODY = ("talkjax.arrays", "talkjax.errors", "talkjax.progress")
 ARROWS = {
     "talkjax.arrays": (),
     "talkjax.errors": (),
+    "talkjax.progress": (),
     "talkjax.ops": (),
     "talkjax.nets": ("talkjax.ops",),
     "talkjax.methods": ("talkjax.nets", "talkjax.ops"),
@@ -37,6 +38,7 @@ ARROWS = {
 TOP = (
     "talkjax.commands",
     "talkjax.cli",
+    "talkjax.command_line",
     "talkjax.main",
     "talkjax.__main__",
     "talkjax.assemble",

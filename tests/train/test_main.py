@@ -11,7 +11,8 @@ import pytest
 import train_toys as toys
 from ml_collections import ConfigDict
 
-from talkjax import assemble, main
+from configs import sync_critic_grid, synctalkface_grid
+from talkjax import assemble, cli, command_line, main
 from talkjax.errors import UserError
 from talkjax.experts import check_expert, load_experts
 from talkjax.train import checkpoint
@@ -34,7 +35,7 @@ def critic(tmp_path_factory):
 
 def consumer(**changes):
     """A config that wants the critic as its expert."""
-    config = main.parse(argv("unused"))["config"].value.copy_and_resolve_references()
+    config = command_line.parse(argv("unused"))["config"].value.copy_and_resolve_references()
     with config.unlocked():
         block = {"checkpoint": "", "min_accuracy": 0.0, "init": "checkpoint"} | changes
         config.experts.sync = ConfigDict(block)
@@ -77,8 +78,8 @@ def test_dry_run_says_sizes_and_trains_nothing(tmp_path, capsys):
 
 COUNT_DEVICES = """
 import jax
-from talkjax import main
-values = main.parse(["--config=%s", "--workdir=w", "--cpu-devices=3"])
+from talkjax import command_line, main
+values = command_line.parse(["--config=%s", "--workdir=w", "--cpu-devices=3"])
 main.start_devices(cpu_devices=values.cpu_devices, multihost=False)
 print(jax.device_count())
 """
@@ -94,7 +95,7 @@ def test_cpu_devices_are_as_many_as_asked_for_and_on_cpus_only(tmp_path, monkeyp
     with pytest.raises(UserError, match="--cpu-devices is for CPUs, JAX found gpu"):
         main.start_devices(cpu_devices=2, multihost=False)
     with pytest.raises(UserError, match="cpu_devices"):
-        main.parse(argv(tmp_path, "--cpu-devices=0"))
+        command_line.parse(argv(tmp_path, "--cpu-devices=0"))
 
 
 @pytest.mark.parametrize(
@@ -108,17 +109,61 @@ def test_cpu_devices_are_as_many_as_asked_for_and_on_cpus_only(tmp_path, monkeyp
 )
 def test_unknown_flags_and_values_are_refused_in_one_line(tmp_path, more, named):
     with pytest.raises(UserError, match=named) as error:
-        main.parse(argv(tmp_path, *more))
+        command_line.parse(argv(tmp_path, *more))
     assert "\n" not in str(error.value)
 
 
 def test_missing_config_or_block_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"absent\.py"):
-        main.parse(argv(tmp_path, config="absent.py"))
+        command_line.parse(argv(tmp_path, config="absent.py"))
     with pytest.raises(UserError, match="--config"):
-        main.parse(["--workdir=w"])
+        command_line.parse(["--workdir=w"])
     with pytest.raises(UserError, match=r"\['experts'\] are missing"):
         main.main(argv(tmp_path, config=CONFIG + ":no_experts_block"))
+
+
+NO_JAX = """
+import sys
+from talkjax import cli
+code = cli.main(["train", *sys.argv[1:]])
+assert "jax" not in sys.modules and "orbax" not in sys.modules
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--config=absent.py"], "absent.py'; `talkjax train --help` lists the configs"),
+        ([f"--config={CONFIG}", "--config.data.path=absent"], "absent: no such folder"),
+        ([f"--config={CONFIG}", "--config.init_from=absent"], "config.init_from: absent"),
+        ([f"--config={CONFIG}", "--config.data.path=."], "prepare it with `talkjax prepare"),
+    ],
+)
+def test_a_wrong_path_is_said_before_jax_is_imported(tmp_path, more, says):
+    script = [sys.executable, "-c", NO_JAX, "--workdir=w", *more]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert says in line
+    assert not (tmp_path / "w").exists()
+
+
+def test_an_empty_validation_split_is_said_with_the_remedy(tmp_path):
+    index = {"schema_version": 1, "clips": [], "splits": {"train": {"clips": 8}}}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"split 'val' has no clips.*--overwrite.*--val-fraction"):
+        main.main(argv(tmp_path / "w", f"--config.data.path={tmp_path}"))
+
+
+def test_help_lists_each_config_and_variant(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert "--config.a.b=value" in text
+    for module in (sync_critic_grid, synctalkface_grid):
+        listed = text.partition(f"{module.__name__.replace('.', '/')}.py  ")[2]
+        assert all(f":{variant} " in listed for variant in module.VARIANTS)
 
 
 def test_unknown_method_and_model_keys_are_refused():
@@ -233,7 +278,7 @@ def test_expert_without_validation_or_checkpoint_is_refused(critic, tmp_path):
     with pytest.raises(UserError, match="checkpoint is empty"):
         experts(consumer(), tmp_path)
     with pytest.raises(UserError, match=r"wants \['sync'\]"):
-        experts(main.parse(argv("unused"))["config"].value, tmp_path)
+        experts(command_line.parse(argv("unused"))["config"].value, tmp_path)
 
 
 def test_plain_and_hashable_are_inverse_on_lists():
