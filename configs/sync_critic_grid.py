@@ -20,34 +20,18 @@ def get_config(variant: str = "full") -> ConfigDict:
     common.check_variant(variant, VARIANTS)
     config = ConfigDict()
     config.method = "sync_critic"
-    config.run = ConfigDict(
-        dict(
-            seed=0,
-            steps=60_000,
-            log_every_steps=100,
-            validate_every_steps=1_000,
-            save_every_steps=1_000,
-            picture_every_steps=0,
-            keep_checkpoints=1,
-            best_metric="max:accuracy",
-            profile_steps=(),
-        )
+    config.run = common.run(
+        steps=60_000, picture_every_steps=0, keep_checkpoints=1, best_metric="max:accuracy"
     )
-    config.data = ConfigDict(
-        dict(
-            path="data/grid",
-            split="train",
-            sampler="sync",
-            image_size=128,
-            batch_size=64,  # clips; times windows_per_clip = the code's 256 windows
-            clip_frames=5,
-            mel_frames=16,
-            windows_per_clip=4,
-            flip=False,
-            read_threads=4,
-            read_ahead_mb=512.0,
-            keep_decoded_mb=1100.0,  # 21k frames of 128 px
-        )
+    config.data = common.data(
+        path="data/grid",
+        sampler="sync",
+        image_size=128,
+        batch_size=64,  # clips; times windows_per_clip = the code's 256 windows
+        clip_frames=5,
+        mel_frames=16,
+        windows_per_clip=4,
+        keep_decoded_mb=1100.0,  # 21k frames of 128 px
     )
     config.model = ConfigDict(
         dict(
@@ -68,15 +52,10 @@ def get_config(variant: str = "full") -> ConfigDict:
     config.loss_weights = ConfigDict(dict(fit=dict(bce=1.0, contrast=1.0)))
     config.optim = ConfigDict(
         dict(
-            sync=dict(
-                name="adam",
+            sync=common.adam(
                 learning_rate=1e-4,  # hparams.syncnet_lr
                 b1=0.9,
                 b2=0.999,
-                schedule="constant",
-                warmup_steps=0,
-                decay_steps=0,
-                end_factor=0.0,
                 clip_norm=1.0,
             )
         )
@@ -96,11 +75,9 @@ def _full(config: ConfigDict) -> ConfigDict:
 
 def _cpu(config: ConfigDict) -> ConfigDict:
     """64 px and narrow nets: minutes on two cores."""
-    config.run.update(steps=1_200, log_every_steps=50, validate_every_steps=200)
-    config.run.save_every_steps = 200
-    config.data.update(image_size=64, batch_size=8, windows_per_clip=6)
-    config.data.update(read_threads=1, read_ahead_mb=64.0, keep_decoded_mb=512.0)
-    config.model.image_size = 64
+    common.for_two_cores(config)
+    config.run.update(steps=1_200, validate_every_steps=200, save_every_steps=200)
+    config.data.windows_per_clip = 6
     config.model.sync = ConfigDict(
         dict(
             face_channels=(16, 32, 64, 96, 128, 128),
@@ -110,9 +87,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
             audio_repeats=(1, 1, 1, 1),
         )
     )
-    config.optim.sync.update(learning_rate=1e-3, schedule="cosine", warmup_steps=100)
-    config.optim.sync.update(decay_steps=1_200, end_factor=0.02)
-    config.ema_decay = 0.99
+    common.cosine(config.optim.sync, peak=1e-3, steps=1_200)
     config.validation.batches = 12
     return config
 
@@ -129,13 +104,10 @@ def _judge(config: ConfigDict) -> ConfigDict:
 def _smoke(config: ConfigDict) -> ConfigDict:
     """Seconds; toy data. Sizes and the source change, the losses do not."""
     config = _cpu(config)
-    config.run.update(steps=4, log_every_steps=1, validate_every_steps=2, save_every_steps=2)
-    config.data.update(path="fake://8x40?size=64", image_size=32, batch_size=8)
-    config.data.update(windows_per_clip=3, read_ahead_mb=16.0, keep_decoded_mb=0.0)
-    config.model.image_size = 32
+    common.for_smoke(config)
+    config.data.windows_per_clip = 3
     config.model.sync = smoke_sync()
     config.optim.sync.update(warmup_steps=1, decay_steps=100)
-    config.validation.batches = 1
     return config
 
 

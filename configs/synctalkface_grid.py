@@ -24,40 +24,54 @@ def get_config(variant: str = "full") -> ConfigDict:
     common.check_variant(variant, VARIANTS)
     config = ConfigDict()
     config.method = "synctalkface"
-    config.run = ConfigDict(
+    config.run = common.run(
+        steps=60_000,  # the code's schedule is unknown (2.6 a)
+        picture_every_steps=1_000,
+        keep_checkpoints=2,
+        best_metric="min:l1",  # the best validation (2.6 b)
+    )
+    config.data = common.data(
+        path="data/grid",
+        sampler="talking",
+        image_size=128,
+        batch_size=40,  # clips; hparams.batch_size
+        clip_frames=5,
+        lip_radius_frames=2,
+        mel_frames=16,
+        audio_shift_frames=-2,  # centred; the authors train with -1 and infer with 0
+        reference="elsewhere",  # "any" in the paper, so the next frame may be shown too
+        reference_min_gap_frames=8,
+        pose_gap_frames=8,  # 0 in the paper
+        keep_decoded_mb=1100.0,  # 21k frames of 128 px
+    )
+    config.model = _full_model()
+    config.loss_weights = ConfigDict(
         dict(
-            seed=0,
-            steps=60_000,  # the code's schedule is unknown (2.6 a)
-            log_every_steps=100,
-            validate_every_steps=1_000,
-            save_every_steps=1_000,
-            picture_every_steps=1_000,
-            keep_checkpoints=2,
-            best_metric="min:l1",  # the best validation (2.6 b)
-            profile_steps=(),
+            joint=dict(  # the authors' code; te and tr are summed in each
+                recon=10.0, sync=0.2, lip=0.2, gan=0.2, align=0.2, store=0.2, disc=1.0
+            )
         )
     )
-    config.data = ConfigDict(
+    config.optim = ConfigDict(
         dict(
-            path="data/grid",
-            split="train",
-            sampler="talking",
-            image_size=128,
-            batch_size=40,  # clips; hparams.batch_size
-            clip_frames=5,
-            lip_radius_frames=2,
-            mel_frames=16,
-            audio_shift_frames=-2,  # centred; the authors train with -1 and infer with 0
-            reference="elsewhere",  # "any" in the paper, so the next frame may be shown too
-            reference_min_gap_frames=8,
-            pose_gap_frames=8,  # 0 in the paper
-            flip=False,
-            read_threads=4,
-            read_ahead_mb=512.0,
-            keep_decoded_mb=1100.0,  # 21k frames of 128 px
+            gen=common.adam(learning_rate=1e-4, b1=0.5, b2=0.999, clip_norm=0.0),
+            disc=common.adam(learning_rate=5e-4, b1=0.5, b2=0.999, clip_norm=0.0),
         )
     )
-    config.model = ConfigDict(
+    config.ema_decay = 0.999
+    config.mesh = common.one_axis_mesh()
+    config.sharding_rules = common.REPLICATED
+    config.experts = ConfigDict(
+        dict(sync=dict(checkpoint="runs/critic", min_accuracy=0.85, init="checkpoint"))
+    )
+    config.init_from = ""
+    config.validation = ConfigDict(dict(split="val", batches=4))
+    return globals()[f"_{variant}"](config)
+
+
+def _full_model() -> ConfigDict:
+    """The published nets, 128 px."""
+    return ConfigDict(
         dict(
             image_size=128,
             channel_order="bgr",
@@ -94,35 +108,6 @@ def get_config(variant: str = "full") -> ConfigDict:
             sync=sync_critic_grid.get_config("full").model.sync,
         )
     )
-    config.loss_weights = ConfigDict(
-        dict(
-            joint=dict(  # the authors' code; te and tr are summed in each
-                recon=10.0, sync=0.2, lip=0.2, gan=0.2, align=0.2, store=0.2, disc=1.0
-            )
-        )
-    )
-    adam = dict(
-        name="adam",
-        b1=0.5,
-        b2=0.999,
-        schedule="constant",
-        warmup_steps=0,
-        decay_steps=0,
-        end_factor=0.0,
-        clip_norm=0.0,
-    )
-    config.optim = ConfigDict(
-        dict(gen=dict(adam, learning_rate=1e-4), disc=dict(adam, learning_rate=5e-4))
-    )
-    config.ema_decay = 0.999
-    config.mesh = common.one_axis_mesh()
-    config.sharding_rules = common.REPLICATED
-    config.experts = ConfigDict(
-        dict(sync=dict(checkpoint="runs/critic", min_accuracy=0.85, init="checkpoint"))
-    )
-    config.init_from = ""
-    config.validation = ConfigDict(dict(split="val", batches=4))
-    return globals()[f"_{variant}"](config)
 
 
 def _full(config: ConfigDict) -> ConfigDict:
@@ -139,12 +124,11 @@ def _paper(config: ConfigDict) -> ConfigDict:
 
 def _cpu(config: ConfigDict) -> ConfigDict:
     """64 px and narrow nets."""
-    config.run.update(steps=2_000, log_every_steps=50, validate_every_steps=500)
+    common.for_two_cores(config)
+    config.run.update(steps=2_000, validate_every_steps=500)
     # The learning rate falls to 2 %, so the averages of the last steps are the nets to keep.
     config.run.update(save_every_steps=250, picture_every_steps=500, best_metric="")
-    config.data.update(image_size=64, batch_size=8, read_threads=1, read_ahead_mb=64.0)
-    config.data.keep_decoded_mb = 512.0  # 21k frames of 64 px are 256
-    config.model.update(image_size=64, lip_statistics="running", dtype="float32")
+    config.model.update(lip_statistics="running", dtype="float32")
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(24, 48, 96, 128, 256), repeats=(1, 1, 1, 1)))
     gen.lip = ConfigDict(
@@ -163,9 +147,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
     config.model.sync = sync_critic_grid.get_config("cpu").model.sync
     config.loss_weights.joint.update(gan=0.05)
     for net, peak in (("gen", 1e-3), ("disc", 5e-4)):
-        config.optim[net].update(learning_rate=peak, schedule="cosine", warmup_steps=100)
-        config.optim[net].update(decay_steps=2_000, end_factor=0.02)
-    config.ema_decay = 0.99
+        common.cosine(config.optim[net], peak=peak, steps=2_000)
     return config
 
 
@@ -179,11 +161,9 @@ def _cpu_half(config: ConfigDict) -> ConfigDict:
 
 def _smoke(config: ConfigDict) -> ConfigDict:
     """Seconds; toy data. Sizes and the source change, the losses do not."""
-    config.run.update(steps=4, log_every_steps=1, validate_every_steps=2)
-    config.run.update(save_every_steps=2, picture_every_steps=2, best_metric="")
-    config.data.update(path="fake://8x40?size=64", image_size=32, batch_size=8)
-    config.data.update(read_threads=1, read_ahead_mb=16.0, keep_decoded_mb=0.0)
-    config.model.update(image_size=32, dtype="float32")
+    common.for_smoke(config)
+    config.run.update(picture_every_steps=2, best_metric="")
+    config.model.dtype = "float32"
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(8, 8, 16, 16, 32), repeats=(0, 0, 0, 0)))
     gen.lip = ConfigDict(dict(stem_channels=8, channels=(8, 16, 32), repeats=(0, 0), clip_frames=5))
@@ -195,5 +175,4 @@ def _smoke(config: ConfigDict) -> ConfigDict:
     config.model.disc = ConfigDict(dict(channels=(8, 8, 16, 16, 16), kernels=(3, 3, 3, 3)))
     config.model.sync = sync_critic_grid.smoke_sync()
     config.experts.sync.update(init="random", checkpoint="", min_accuracy=0.0)
-    config.validation.batches = 1
     return config
