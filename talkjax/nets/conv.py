@@ -4,6 +4,8 @@ Source: models/conv.py of Rudrabha/Wav2Lip@5c90fa9 and jinny960812/SyncTalkFace@
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -89,6 +91,21 @@ def batch_norm(*, train: bool, dtype: DTypeLike, name: str | None) -> nn.BatchNo
     )
 
 
+def _conv_of(
+    block: "ConvBlock | LeakyConv", x: Float[Array, "n h w c"]
+) -> Float[Array, "n ho wo o"]:
+    """`x` through the convolution that the attributes of a block describe, as its `conv`."""
+    return conv(
+        block.features,
+        block.kernel,
+        channels_in=x.shape[-1],
+        stride=block.stride,
+        padding=block.padding,
+        dtype=block.dtype,
+        name="conv",
+    )(x)
+
+
 class ConvBlock(nn.Module):
     """Convolution with bias, batch norm, (+ input), ReLU; so outputs are never negative.
 
@@ -108,17 +125,25 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n ho wo o"]:
-        y = conv(
-            self.features,
-            self.kernel,
-            channels_in=x.shape[-1],
-            stride=self.stride,
-            padding=self.padding,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
+        y = _conv_of(self, x)
         y = batch_norm(train=train, dtype=self.dtype, name="norm")(y)
         return nn.relu(y + x.astype(y.dtype) if self.residual else y)
+
+
+def conv_blocks(
+    x: Float[Array, "n h w c"],
+    settings: Sequence[Mapping[str, Any]],
+    *,
+    dtype: DTypeLike,
+    train: bool,
+) -> Float[Array, "n ho wo o"]:
+    """`x` through one `ConvBlock` for each settings, named block_0, block_1 and so on.
+
+    Call it in the `__call__` of the net that the blocks belong to.
+    """
+    for i, block in enumerate(settings):
+        x = ConvBlock(**block, dtype=dtype, name=f"block_{i}")(x, train=train)
+    return x
 
 
 class TransposedConv(nn.Module):
@@ -182,15 +207,7 @@ class LeakyConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n ho wo o"]:
-        y = conv(
-            self.features,
-            self.kernel,
-            channels_in=x.shape[-1],
-            stride=self.stride,
-            padding=self.padding,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
+        y = _conv_of(self, x)
         return nn.leaky_relu(y, 0.01)
 
 

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
-from talkjax.nets.conv import ConvBlock, check_lengths, check_one_pixel, conv
+from talkjax.nets.conv import ConvBlock, check_lengths, check_one_pixel, conv, conv_blocks
 from talkjax.ops.conv import stack_frames
 
 SMALLER = "drop or add one entry of channels and repeats for each halving of the picture"
@@ -44,8 +44,7 @@ class AudioEncoder(nn.Module):
         blocks += [dict(features=self.channels[-1], padding=0)]
         blocks += [dict(features=self.channels[-1], kernel=1, padding=0)]
         x = mel[..., None].astype(self.dtype)
-        for i, block in enumerate(blocks):
-            x = ConvBlock(**block, dtype=self.dtype, name=f"block_{i}")(x, train=train)
+        x = conv_blocks(x, blocks, dtype=self.dtype, train=train)
         hint = "a window has 80 bins and 16 frames (data.mel_frames)"
         check_one_pixel(x, net="AudioEncoder", given=mel.shape, hint=hint)
         return x[:, 0, 0]
@@ -95,8 +94,7 @@ class LipEncoder(nn.Module):
             blocks += [dict(features=features, residual=True)] * repeats
         blocks += [dict(features=self.channels[-1], kernel=4, padding=0)]
         blocks += [dict(features=self.channels[-1], kernel=1, padding=0)]
-        for i, block in enumerate(blocks):
-            x = ConvBlock(**block, dtype=self.dtype, name=f"block_{i}")(x, train=train)
+        x = conv_blocks(x, blocks, dtype=self.dtype, train=train)
         check_one_pixel(x, net="LipEncoder", given=clips.shape, hint=SMALLER)
         return x[:, 0, 0]
 

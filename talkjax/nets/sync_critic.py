@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
-from talkjax.nets.conv import ConvBlock, check_lengths, check_one_pixel
+from talkjax.nets.conv import check_lengths, check_one_pixel, conv_blocks
 from talkjax.nets.encoders import SMALLER, AudioEncoder
 from talkjax.ops.conv import stack_frames
 from talkjax.ops.vectors import unit_vectors
@@ -65,8 +65,7 @@ class FaceBranch(nn.Module):
         last = dict(features=self.channels[-1], padding=0)
         blocks += [last | dict(kernel=self.last_kernel), last | dict(kernel=1)]
         x = stack_frames(half_frames.astype(self.dtype))
-        for i, block in enumerate(blocks):
-            x = ConvBlock(**block, dtype=self.dtype, name=f"block_{i}")(x, train=train)
+        x = conv_blocks(x, blocks, dtype=self.dtype, train=train)
         check_one_pixel(x, net="FaceBranch", given=half_frames.shape, hint=SMALLER)
         return x[:, 0, 0]
 
