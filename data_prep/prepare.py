@@ -9,23 +9,22 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from data_prep.assembly import finish, is_same_plan
 from data_prep.clip import Reject, prepare_clip, warm_up
 from data_prep.layouts import DEFAULT_FRACTIONS, Clip, Fractions, list_clips, list_missing
 from data_prep.pool import Crashed, run_tasks
-from data_prep.progress import Progress
 from data_prep.settings import Settings
-from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, difference, plan_of
+from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, plan_of
 from talkjax.data import schema, writer
 from talkjax.errors import UserError
+from talkjax.progress import Progress
 
 RUNNERS = ("local", "beam")
 CRASHED = Reject("crashed", "the process that read it died twice; the file breaks the decoder")
@@ -95,7 +94,7 @@ def prepare(
     }
     plan = plan_of(layout, asked, clips)
     work = WorkFolder(out)
-    same = _is_same_plan(work, plan, overwrite=overwrite)
+    same = is_same_plan(work, plan, overwrite=overwrite)
     if same and work.is_complete():
         report, index = (
             json.loads((out / name).read_text(encoding="utf-8"))
@@ -115,7 +114,7 @@ def prepare(
             "missing": list_missing(layout, source),
             "speed": {"workers": workers, "runner": runner, "wall_s": wall_s},
         }
-        report, index = _finish(work, clips, plan, shards=shards, about=about)
+        report, index = finish(work, clips, plan, shards=shards, about=about)
         work.clean()
     return Prepared(report, index, was_complete=False)
 
@@ -146,29 +145,6 @@ def start_worker() -> None:
     """Workers are many, so each keeps to its own core; models are loaded once."""
     cv2.setNumThreads(1)
     warm_up()
-
-
-def _is_same_plan(work: WorkFolder, plan: dict[str, Any], *, overwrite: bool) -> bool:
-    """Whether the folder holds this very preparation, done or begun.
-
-    Raises:
-      UserError: if it holds another, and that may not be replaced.
-    """
-    path = work.out / PLAN_NAME
-    if path.is_file():
-        changed = difference(json.loads(path.read_text(encoding="utf-8")), plan)
-        if changed and not overwrite:
-            raise UserError(
-                f"{work.out}: was prepared differently: {changed}; give another folder, or "
-                "--overwrite to start again"
-            )
-        return not changed
-    if (work.out / writer.INDEX_NAME).exists() and not overwrite:
-        raise UserError(
-            f"{work.out}: holds a data set that `prepare` did not make; give another folder, or "
-            "--overwrite to replace it"
-        )
-    return False
 
 
 def _runner(name: str, beam_options: Sequence[str]) -> Callable[..., None]:
@@ -202,124 +178,21 @@ def _run_beam(
 
 def _run_local(work: WorkFolder, tasks: list[Task], *, workers: int, quiet: bool) -> None:
     todo = _todo(work, tasks)
-    progress = Progress(len(tasks), done=len(tasks) - len(todo), quiet=quiet)
-    for result in run_tasks(
-        run_task, todo, workers=min(workers, len(todo) or 1), initializer=start_worker
-    ):
-        if isinstance(result, Crashed):
-            _save_crash(work, result.task)
-            progress.update(video_s=0.0, kept=False)
-        else:
-            outcome = work.outcome(result)
-            progress.update(video_s=outcome["video_s"], kept="filter" not in outcome)
-    progress.close()
+    workers, done = min(workers, len(todo) or 1), len(tasks) - len(todo)
+    rejected = 0
+    with Progress(
+        len(tasks), label="prepare", done=done, at_once=workers, shown=not quiet
+    ) as progress:
+        for result in run_tasks(run_task, todo, workers=workers, initializer=start_worker):
+            if isinstance(result, Crashed):
+                _save_crash(work, result.task)
+                rejected += 1
+            else:
+                rejected += "filter" in work.outcome(result)
+            progress.step(f"{rejected} rejected")
 
 
 def _save_crash(work: WorkFolder, task: Task) -> None:
     outcome = {"filter": CRASHED.filter, "detail": CRASHED.detail, "cpu_s": 0.0}
     outcome |= dataclasses.asdict(CRASHED.about)
     work.save(task.number, outcome, None)
-
-
-def _finish(
-    work: WorkFolder,
-    clips: list[Clip],
-    plan: dict[str, Any],
-    *,
-    shards: int | None,
-    about: dict[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Report first, then shards and index: the index says that all is there."""
-    outcomes = [work.outcome(number) for number in range(len(clips))]
-    report = make_report(clips, outcomes, about)
-    writer.write_json(work.out / REPORT_NAME, report)
-    if not report["kept"]:
-        counts = ", ".join(f"{n} {name}" for name, n in report["filters"].items())
-        raise UserError(
-            f"{work.out}: none of the {len(clips)} clips was kept ({counts}); see {REPORT_NAME}"
-        )
-    kept = [n for n, outcome in enumerate(outcomes) if "filter" not in outcome]
-    index = writer.write_dataset(
-        work.out,
-        _records(work, clips, outcomes, kept, plan["settings"]["size_px"]),
-        settings={"layout": plan["layout"]} | plan["settings"],
-        shard_bytes=_shard_bytes(work, clips, kept, shards),
-    )
-    return report, index
-
-
-def _records(
-    work: WorkFolder,
-    clips: list[Clip],
-    outcomes: list[dict[str, Any]],
-    kept: Iterable[int],
-    size_px: int,
-) -> Iterator[tuple[bytes, writer.ClipMeta]]:
-    for number in kept:
-        clip = clips[number]
-        yield (
-            work.clip_path(number, ".record").read_bytes(),
-            writer.ClipMeta(
-                clip_id=clip.clip_id,
-                source=clip.source,
-                identity=clip.identity,
-                split=clip.split,
-                size_px=size_px,
-                frames=outcomes[number]["frames"],
-            ),
-        )
-
-
-def _shard_bytes(work: WorkFolder, clips: list[Clip], kept: list[int], shards: int | None) -> int:
-    if shards is None:
-        return writer.SHARD_BYTES
-    filled: Counter[str] = Counter()
-    for number in kept:
-        filled[clips[number].split] += work.clip_path(number, ".record").stat().st_size
-    return max(1, math.ceil(max(filled.values()) / shards))
-
-
-def make_report(
-    clips: list[Clip], outcomes: list[dict[str, Any]], about: dict[str, Any]
-) -> dict[str, Any]:
-    """`report.json`: what was kept, and each reject with its reason.
-
-    Args:
-      clips, outcomes: what was listed, and what became of each.
-      about: "missing", the videos that the set's lists name in vain; "speed" of the run.
-    """
-    kept = [outcome for outcome in outcomes if "filter" not in outcome]
-    rejected = {
-        clip.name: f"{outcome['filter']}: {outcome['detail']}"
-        for clip, outcome in zip(clips, outcomes, strict=True)
-        if "filter" in outcome
-    }
-    video_s = sum(outcome["video_s"] for outcome in outcomes)
-    cpu_s = sum(outcome["cpu_s"] for outcome in outcomes)
-    return {
-        "kept": len(kept),
-        "rejected": rejected,
-        "seconds": sum(outcome["frames"] for outcome in kept) / schema.FPS,
-        "filters": dict(sorted(Counter(o["filter"] for o in outcomes if "filter" in o).items())),
-        "notes": {
-            clip.name: outcome["notes"]
-            for clip, outcome in zip(clips, outcomes, strict=True)
-            if outcome["notes"]
-        },
-        "missing": {"count": len(about["missing"]), "videos": about["missing"]},
-        "sources": {
-            "fps": _histogram(outcome["fps"] for outcome in outcomes),
-            "audio_rate_hz": _histogram(outcome["audio_rate_hz"] for outcome in outcomes),
-        },
-        "speed": about["speed"]
-        | {
-            "video_s": round(video_s, 2),
-            "cpu_s": round(cpu_s, 2),
-            "times_real_time_per_core": round(video_s / cpu_s, 2) if cpu_s else None,
-        },
-    }
-
-
-def _histogram(values: Iterable[float]) -> dict[str, int]:
-    """How often each value is there, as JSON; 0 is what could not be read."""
-    return {f"{value:g}": count for value, count in sorted(Counter(values).items())}

@@ -5,7 +5,6 @@ Writes metrics.json, report.md and pictures into the report folder.
 """
 
 import argparse
-import dataclasses
 import datetime
 import json
 import pathlib
@@ -15,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from talkjax.errors import UserError
+from talkjax.progress import Progress
 
 EXIT_CLIPS_FAILED = 3
 CRITIC_METHOD = "sync_critic"
 LINEAR_CACHE = "linear_baseline.npz"
-PLAIN_LINE_EVERY_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +170,6 @@ def _generator(
             tracker,
             limit=args.linear_clips,
             cache=args.linear_cache or args.out / LINEAR_CACHE,
-            progress=Progress,
         )
         tools = runner.Tools(
             generate=predictor.clip,
@@ -200,7 +198,6 @@ def _generator(
         tools,
         count=args.pictures,
         reference_frame=args.reference_frame,
-        progress=Progress,
     )
     return report.metrics(found, protocol=protocol, seed=args.seed)
 
@@ -224,37 +221,3 @@ def _write(args: argparse.Namespace, contents: dict[str, Any], *, title: str) ->
 
 def _summary(contents: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in contents.items() if name != "clips"}
-
-
-@dataclasses.dataclass
-class Progress:
-    """Clips done and time left on stderr: a bar in a terminal, else a line now and then."""
-
-    total: int
-    label: str
-
-    def __enter__(self) -> "Progress":
-        from tqdm import tqdm
-
-        self._done, self._started_s = 0, time.monotonic()
-        self._line_due_s = self._started_s + PLAIN_LINE_EVERY_S
-        self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=self.total, desc=self.label, unit=" clips", leave=False)
-        return self
-
-    def step(self) -> None:
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update()
-            return
-        now_s = time.monotonic()
-        if now_s >= self._line_due_s:
-            self._line_due_s = now_s + PLAIN_LINE_EVERY_S
-            left_s = (now_s - self._started_s) / self._done * (self.total - self._done)
-            line = f"{self.label}: {self._done} of {self.total} clips, {left_s:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -24,6 +24,7 @@ from talkjax.errors import UserError
 from talkjax.evals import baselines, image_quality, landmarks, pictures, sync
 from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
+from talkjax.progress import Progress
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import hashable
 from talkjax.train.trained import Trained, fingerprint
@@ -199,7 +200,6 @@ def linear_lips(
     *,
     limit: int,
     cache: pathlib.Path,
-    progress: Callable[..., Any],
 ) -> tuple[baselines.LinearLips | None, dict[str, Any]]:
     """The linear row's map, fitted on the train split.
 
@@ -221,7 +221,7 @@ def linear_lips(
     model = _read_linear(cache, key)
     if model is None:
         mels, lips = [], []
-        with progress(len(clips.ids), label="linear row") as bar:
+        with Progress(len(clips.ids), label="linear row") as bar:
             for mel, found in _true_lips(clips, tracker):
                 mels.append(mel)
                 lips.append(found)
@@ -309,11 +309,10 @@ def save_pictures(
     *,
     count: int,
     reference_frame: int,
-    progress: Callable[..., Any],
 ) -> None:
     """A contact sheet per shown clip, and lip-opening curves of all of them."""
     shown = evenly_spaced(sorted(found.results), count)
-    with progress(len(shown), label="pictures") as bar:
+    with Progress(len(shown), label="pictures") as bar:
         for clip_id in shown:
             films = _films(clip_id, found, clips, tools, reference_frame=reference_frame)
             name = re.sub(r"[^A-Za-z0-9._-]+", "_", clip_id)

@@ -99,7 +99,7 @@ def listen(predictor, data: str, *, split: str, limit: int | None) -> Listened:
     from talkjax.data import pipeline, schema
     from talkjax.data.source import open_source
     from talkjax.infer import memory
-    from talkjax.infer.progress import progress
+    from talkjax.progress import progress
 
     addresses, words, totals, face, has_words = [], [], 0.0, None, False
     total = len(range(len(open_source(data, split)))[:limit])

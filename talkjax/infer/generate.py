@@ -23,7 +23,6 @@ from talkjax.infer import sound
 from talkjax.infer.background import background
 from talkjax.infer.contact_sheet import ContactSheet
 from talkjax.infer.predict import Predictor
-from talkjax.infer.progress import progress
 from talkjax.infer.scan import FacePlan, Speech
 from talkjax.infer.source import FaceSource
 from talkjax.media.align import crop
@@ -31,6 +30,7 @@ from talkjax.media.paste import paste, paste_mask
 from talkjax.media.soundtrack import Soundtrack
 from talkjax.media.writer import VideoWriter
 from talkjax.ops import geometry
+from talkjax.progress import progress
 
 T = TypeVar("T")
 # Frames in flight: a batch on the device, a batch being gathered, and what waits between the

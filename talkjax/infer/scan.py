@@ -13,13 +13,13 @@ import numpy as np
 from talkjax.arrays import Bool, Float, Int, UInt8
 from talkjax.data.schema import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from talkjax.errors import UserError
-from talkjax.infer.progress import progress
 from talkjax.infer.source import FaceSource
 from talkjax.media.align import crop
 from talkjax.media.audio import SILENCE_DBFS, decode_audio, is_silent
 from talkjax.media.detector import Detector
 from talkjax.media.track import Track, TrackSettings, track
 from talkjax.ops import geometry
+from talkjax.progress import progress
 
 # Below this the crop is mostly interpolation, and dlib's landmarks are noise. `talkjax prepare`
 # wants 48 px by default: what is learnt from needs detail, what is re-lipped only a steady track.

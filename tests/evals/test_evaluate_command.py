@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from talkjax import cli
+from talkjax import cli, progress
 from talkjax.commands import evaluate, evaluation_parts
 from talkjax.errors import UserError
 from talkjax.methods.api import Method
@@ -95,7 +95,7 @@ def _run(tmp_path, *flags, track=_dark_mouth):
 
 
 def test_report_folder_of_a_generator(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate, "PLAIN_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_LINE_EVERY_S", 0.0)
     model = _export(tmp_path / "model", "copying")
     code, found = _run(tmp_path, "--checkpoint", model, "--linear-clips", 5, "--pictures", 2)
     assert code == 0
