@@ -59,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     # What costs nothing is checked first: sound, face file, checkpoint; then the face's way.
     from talkjax.infer import scan
+    from talkjax.infer.heap import share_heap
     from talkjax.infer.source import frame_size
 
+    share_heap()
     speech = scan.read_speech(args.audio)
     width, height = frame_size(args.face)
 
