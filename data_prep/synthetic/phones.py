@@ -13,6 +13,8 @@ import dataclasses
 import types
 from collections.abc import Mapping
 
+from talkjax.errors import UserError
+
 PAUSE = "_"
 """The label of silence between words and sentences (a label with no space and never empty)."""
 
@@ -187,3 +189,40 @@ PHONES: Mapping[str, PhoneClass] = types.MappingProxyType(
     {PAUSE: PhoneClass("pause", voiced=False), **_vowels(), **_consonants()}
 )
 """Every label a `Phone` may bear, in a fixed order, with its articulatory class."""
+
+
+_STRESS_MARKS = {"ˈ": 2, "ˌ": 1}
+# Long (some of espeak's tables write an ordinary colon), half-long, tie bars, espeak's hyphen
+# after a vowel that runs into the next word.
+_DROPPED = str.maketrans("", "", "ːˑ:\u0361\u035c-")
+_LONGEST_LABEL = max(len(label) for label in PHONES)
+
+
+def split_label(label: str) -> tuple[tuple[str, ...], int]:
+    """The phones that an IPA label stands for, and its stress (0, 1 or 2).
+
+    `ˈaɪ` is (("a", "ɪ"), 2); `tʃ` is (("t", "ʃ"), 0); `uː` is (("u",), 0). A doubled consonant
+    is one phone.
+
+    Raises:
+        UserError: a part of the label is in `PHONES` under no name.
+    """
+    stress = _STRESS_MARKS.get(label[:1], 0)
+    rest = label[1:] if stress else label
+    rest = rest.translate(_DROPPED)
+    parts: list[str] = []
+    while rest:
+        for length in range(min(_LONGEST_LABEL, len(rest)), 0, -1):
+            if rest[:length] in PHONES:
+                break
+        else:
+            raise UserError(
+                f"phone label: got {label!r}, whose {rest!r} is not in data_prep.synthetic.phones;"
+                " add it there with its articulatory class"
+            )
+        if parts[-1:] != [rest[:length]]:
+            parts.append(rest[:length])
+        rest = rest[length:]
+    if not parts:
+        raise UserError(f"phone label: got {label!r}, want the IPA of a sound")
+    return tuple(parts), stress
