@@ -117,6 +117,13 @@ def plan_of(layout: str, settings: dict[str, Any], clips: list[Clip]) -> dict[st
             if name and name not in sources:
                 status = os.stat(os.path.join(clip.root, name))
                 sources[name] = [status.st_size, status.st_mtime_ns]
+    return make_plan(layout, settings, clips, sources)
+
+
+def make_plan(
+    layout: str, settings: dict[str, Any], clips: list[Clip], sources: dict[str, list[int]]
+) -> dict[str, Any]:
+    """`plan_of` for what has its sources' sizes and times, or no source files at all."""
     listing = [[clip.clip_id, clip.split, clip.start_s, clip.end_s] for clip in clips]
     return {
         "talkjax_version": metadata.version("talkjax"),
