@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
     )
+    parser.add_argument(
+        "--step", type=int, help="checkpoint step of a workdir (default: best, else latest)"
+    )
     parser.add_argument("--face", type=Path, required=True, help="a picture or a video")
     parser.add_argument("--audio", type=Path, required=True, help="any file with sound")
     parser.add_argument("--out", type=Path, required=True, help="video to write, e.g. out.mp4")
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from talkjax.train.checkpoint import load_trained
 
     batch_frames = generate.batch_frames_for(width, height, wanted=args.batch)
-    predictor = Predictor(load_trained(args.checkpoint), batch_frames=batch_frames)
+    predictor = Predictor(load_trained(args.checkpoint, step=args.step), batch_frames=batch_frames)
     plan = scan.scan_face(
         args.face,
         DlibDetector(),

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
     )
+    parser.add_argument(
+        "--step", type=int, help="checkpoint step of a workdir (default: best, else latest)"
+    )
     parser.add_argument("--data", required=True, help="a prepared data set")
     parser.add_argument("--split", default="test", help="which of its splits (default: test)")
     parser.add_argument("--clips", type=int, help="look at the first CLIPS clips only")
@@ -63,11 +66,13 @@ def run(args: argparse.Namespace) -> int:
     from talkjax.infer.predict import Predictor
     from talkjax.train.checkpoint import load_trained
 
-    predictor = Predictor(load_trained(args.checkpoint), batch_frames=BATCH_FRAMES)
+    trained = load_trained(args.checkpoint, step=args.step)
+    predictor = Predictor(trained, batch_frames=BATCH_FRAMES)
     heard = listen(predictor, args.data, split=args.split, limit=args.clips)
     args.out.mkdir(parents=True, exist_ok=True)
     facts = {
         "checkpoint": str(args.checkpoint),
+        "step": trained.step,
         "data": args.data,
         "split": args.split,
         "clips": heard.clips,

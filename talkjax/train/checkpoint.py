@@ -220,19 +220,26 @@ def load_trained(path: str | os.PathLike, *, step: int | None = None) -> Trained
 
     Args:
       step: of a workdir: which checkpoint. None takes the best one where the run's own
-        `config.run.best_metric` keeps one, else the latest.
+        `config.run.best_metric` keeps one, else the latest. An export has one step only.
 
     Raises:
-      UserError: if there is neither an export nor a checkpoint at the path.
+      UserError: if there is neither an export nor a checkpoint of that step at the path.
     """
     folder = pathlib.Path(path).resolve()
     if is_export(folder):
-        return read_export(folder)
+        trained = read_export(folder)
+        if step not in (None, trained.step):
+            raise UserError(
+                f"{path}: found an exported checkpoint of step {trained.step}, want step {step}; "
+                "give the training workdir, or leave --step out"
+            )
+        return trained
     if (folder / CHECKPOINTS).is_dir():
         return _load_workdir(folder, step=step)
-    found = "an empty folder" if folder.is_dir() else "nothing"
-    if folder.is_dir() and any(folder.iterdir()):
-        found = "a folder without checkpoints/ and params.npz"
+    found = "a file" if folder.exists() else "nothing"
+    if folder.is_dir():
+        full = any(folder.iterdir())
+        found = "a folder without checkpoints/ and params.npz" if full else "an empty folder"
     raise UserError(
         f"{path}: found {found}, want a training workdir or an exported checkpoint; "
         "check the path, or train first"
@@ -270,10 +277,17 @@ def export(path: str | os.PathLike, out: str | os.PathLike, *, step: int | None 
     """Writes what `load_trained(path, step=step)` gives as a small folder, atomically.
 
     Raises:
-      UserError: if `out` exists.
+      UserError: if `out` exists or cannot be made.
     """
-    if pathlib.Path(out).exists():
-        raise UserError(f"{out}: exists already; name a folder that does not")
+    out = pathlib.Path(out)
+    if out.exists():
+        found = "a folder" if out.is_dir() else "a file"
+        raise UserError(
+            f"{out}: found {found}, want a name that is free; name another folder, or remove this"
+        )
+    for parent in out.parents:
+        if parent.exists() and not parent.is_dir():
+            raise UserError(f"{out}: {parent} is a file, want a folder; name another --out")
     write_export(load_trained(path, step=step), out)
 
 
@@ -286,9 +300,16 @@ def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
     ) as manager:
         steps = manager.all_steps()
         if not steps:
-            raise UserError(f"{folder}: no checkpoint was saved yet; train first")
+            raise UserError(
+                f"{folder / CHECKPOINTS}: found no checkpoint, want at least one; none was saved "
+                "yet: train first, or train on"
+            )
         if step is not None and step not in steps:
-            raise UserError(f"{folder}: no checkpoint at step {step}, there are {sorted(steps)}")
+            there = " ".join(map(str, sorted(steps)))
+            raise UserError(
+                f"{folder / CHECKPOINTS}: no checkpoint at step {step}, there are: {there}; give "
+                "one of them with --step"
+            )
         notes = {
             saved: manager.restore(
                 saved,

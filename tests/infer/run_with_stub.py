@@ -8,7 +8,7 @@ from talkjax.train import checkpoint
 from tests.infer import stub
 
 
-def load_stub(path):
+def load_stub(path, *, step):
     return stub.trained()
 
 

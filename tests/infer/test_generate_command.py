@@ -93,7 +93,7 @@ AS_AUDIO = {
 def run(monkeypatch, tmp_path, capsys):
     """`run(face, audio, *flags)` -> exit code, report (or None), stderr; checks what is left."""
     stub.install(monkeypatch)
-    monkeypatch.setattr(checkpoint, "load_trained", lambda path: stub.trained())
+    monkeypatch.setattr(checkpoint, "load_trained", lambda path, step: stub.trained())
     out = tmp_path / "out"
     out.mkdir()
 

@@ -78,7 +78,7 @@ def test_a_recalled_address_that_is_given_back_changes_nothing(export):
 def test_a_checkpoint_without_memory_is_refused(monkeypatch, tmp_path, capsys):
     stub.install(monkeypatch, name="no_memory", builder=stub.build_without_memory)
     trained = stub.trained(name="no_memory", model={})
-    monkeypatch.setattr(checkpoint, "load_trained", lambda path: trained)
+    monkeypatch.setattr(checkpoint, "load_trained", lambda path, step: trained)
     flags = ["--checkpoint", "x", "--data", "fake://2x30?size=64", "--split", "train"]
     assert cli.main(["inspect", "memory", *flags, "--out", str(tmp_path / "out")]) == 2
     assert "has no memory address" in capsys.readouterr().err

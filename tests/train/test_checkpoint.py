@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import train_toys as toys
 
+from talkjax import cli
 from talkjax.errors import UserError
 from talkjax.train import checkpoint
 from talkjax.train.loop import Hooks, fit
@@ -53,7 +54,7 @@ def test_export_holds_no_optimizer_state_and_leaves_nothing_else(workdir, tmp_pa
 
 def test_export_onto_something_is_refused(workdir, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="found a folder, want a name that is free"):
         checkpoint.export(workdir, tmp_path / "out")
 
 
@@ -137,8 +138,59 @@ def test_another_format_is_refused(workdir, tmp_path):
 
 
 def test_a_step_that_was_not_saved_is_refused(workdir):
-    with pytest.raises(UserError, match=r"no checkpoint at step 3, there are \[4\]"):
+    with pytest.raises(UserError, match="no checkpoint at step 3, there are: 4; give"):
         checkpoint.load_trained(workdir, step=3)
+
+
+def test_an_export_has_its_own_step_only(workdir, tmp_path):
+    checkpoint.export(workdir, tmp_path / "out", step=4)
+    assert checkpoint.load_trained(tmp_path / "out", step=4).step == 4
+    with pytest.raises(UserError, match="exported checkpoint of step 4, want step 2"):
+        checkpoint.load_trained(tmp_path / "out", step=2)
+
+
+@pytest.fixture
+def export_complaint(tmp_path, capsys):
+    """`export_complaint(flags)`: the one line that a wrong `talkjax export` says."""
+
+    def call(*flags):
+        before = sorted(tmp_path.rglob("*"))
+        assert cli.main(["export", *map(str, flags)]) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+        return said.err
+
+    return call
+
+
+def test_a_wrong_export_is_one_line_with_a_remedy(workdir, tmp_path, export_complaint):
+    (tmp_path / "note").write_text("x")
+    (tmp_path / "began" / "checkpoints").mkdir(parents=True)
+    checkpoint.export(workdir, tmp_path / "model")
+    out = ("--out", tmp_path / "new")
+
+    said = export_complaint("--workdir", tmp_path / "absent", *out)
+    assert "absent: found nothing, want a training workdir" in said and "train first" in said
+    said = export_complaint("--workdir", tmp_path / "note", *out)
+    assert "note: found a file, want a training workdir" in said
+    said = export_complaint("--workdir", tmp_path / "began", *out)
+    assert "checkpoints: found no checkpoint" in said and "train first" in said
+    said = export_complaint("--workdir", tmp_path / "model", *out)
+    assert "model: found an exported checkpoint, want a training workdir; it can be used" in said
+    said = export_complaint("--workdir", workdir, "--step", 3, *out)
+    assert "no checkpoint at step 3, there are: 4; give one of them with --step" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [("folder", "found a folder"), ("note", "found a file"), ("note/new", "note is a file")],
+)
+def test_an_export_says_what_is_in_the_way(workdir, tmp_path, export_complaint, place, found):
+    (tmp_path / "note").write_text("x")
+    (tmp_path / "folder").mkdir()
+    said = export_complaint("--workdir", workdir, "--out", tmp_path / place)
+    assert found in said and "name another" in said
 
 
 def test_an_expert_of_several_nets_is_refused(workdir):
