@@ -5,10 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from data_prep.coarse_sync import MIN_CLARITY
 from data_prep.contact_sheet import ContactSheet
 from data_prep.doctor import QUIET_DBFS, examine, summary
+from talkjax.data.schema import Record
 from talkjax.data.source import read_index
 from talkjax.data.writer import write_json
+from talkjax.progress import Progress
 
 EXIT_BROKEN = 1
 MAX_LINES = 10
@@ -27,8 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    sheet = ContactSheet(len(read_index(args.data)["clips"]))
-    facts = summary(examine(args.data, on_record=sheet.add))
+    total = len(read_index(args.data)["clips"])
+    sheet = ContactSheet(total)
+    with Progress(total, label="doctor") as progress:
+
+        def on_record(record: Record) -> None:
+            sheet.add(record)
+            progress.step()
+
+        facts = summary(examine(args.data, on_record=on_record))
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         sheet.save(args.out / "contact_sheet.png")
@@ -41,54 +51,93 @@ def run(args: argparse.Namespace) -> int:
 
 def _text(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['folder']}: {facts['clips']} clips, {facts['seconds']:.0f} s, "
-        f"{facts['identities']} identities"
+        facts["folder"],
+        f"{_count(facts['clips'], 'clip')}, {_duration(facts['seconds'])}, "
+        f"{_count(facts['identities'], 'identity')}",
+        "",
+        *_splits(facts["splits"]),
+        "",
+        *_sources(facts),
+        "",
+        *_spreads(facts),
+        "",
+        _sync(facts["coarse_sync"]),
+        "",
     ]
-    for split, part in facts["splits"].items():
-        lines.append(
-            f"  {split:5}  {part['clips']} clips, {part['seconds']:.0f} s, {part['identities']} "
-            f"identities ({part['identities_also_in_other_splits']} also in other splits)"
-        )
-    lines += _sources(facts)
-    for name, title in (
-        ("clip_seconds", "clip length, s"),
-        ("face_px", "face width in the source, px"),
-        ("loudness_dbfs", "loudness, dBFS"),
-        ("quiet_fraction", f"share of frames below {QUIET_DBFS:.0f} dBFS"),
-    ):
-        spread = facts[name]
-        if spread is not None:
-            lines.append(
-                f"{title}: median {spread['median']:g}, 90% in {spread['low_5_percent']:g} to "
-                f"{spread['high_5_percent']:g}, all in {spread['least']:g} to {spread['most']:g}"
-            )
-    lines.append(_sync(facts["coarse_sync"]))
     for title, entries in (("problem", facts["problems"]), ("warning", facts["warnings"])):
         lines += [f"{title}: {entry}" for entry in entries[:MAX_LINES]]
         if len(entries) > MAX_LINES:
             lines.append(f"{title}: ... and {len(entries) - MAX_LINES} more (--json)")
-    lines.append("every record is whole" if facts["ok"] else "BROKEN: see the problems")
+    lines.append("OK: every record is whole" if facts["ok"] else "BROKEN: see the problems")
     return "\n".join(lines)
+
+
+def _splits(splits: dict[str, Any]) -> list[str]:
+    lines = ["split   clips  seconds  identities  of these also in other splits"]
+    for split, part in splits.items():
+        lines.append(
+            f"{split:6}  {part['clips']:5}  {part['seconds']:7.0f}  {part['identities']:10}  "
+            f"{part['identities_also_in_other_splits']}"
+        )
+    return lines
 
 
 def _sources(facts: dict[str, Any]) -> list[str]:
     if facts["rejected"] is None:
         return ["no report.json: what was rejected is not known"]
     rejected = ", ".join(f"{count} {name}" for name, count in facts["rejected"].items())
-    counts = {
-        name: ", ".join(f"{value} ({count})" for value, count in histogram.items())
-        for name, histogram in facts["sources"].items()
-    }
+    noted = facts["clips_with_notes"]
     return [
-        f"rejected: {rejected or 'none'}; clips with notes: {facts['clips_with_notes']}",
-        f"sources: {counts['fps']} frames/s; sound {counts['audio_rate_hz']} Hz",
+        f"rejected by `talkjax prepare`: {rejected or 'none'}",
+        f"shortened or otherwise remarked on: {noted or 'none'}"
+        + (" (see notes in report.json)" if noted else ""),
+        f"source videos: {_values(facts['sources']['fps'], 'frames/s')}",
+        f"source sound: {_values(facts['sources']['audio_rate_hz'], 'Hz')}",
     ]
+
+
+def _values(histogram: dict[str, int], unit: str) -> str:
+    """{"25": 349, "0": 1}, of value and videos -> "25 frames/s (349 videos), ..."."""
+    return ", ".join(
+        f"{f'{value} {unit}' if float(value) else 'unreadable'} ({_count(count, 'video')})"
+        for value, count in histogram.items()
+    )
+
+
+def _spreads(facts: dict[str, Any]) -> list[str]:
+    """A table: a row for each measure that there is, in its unit."""
+    lines = [f"{'of the clips':42}  {'median':>8}  {'9 of 10 in':>16}  {'all in':>16}"]
+    for name, title, scale, form in (
+        ("clip_seconds", "length, s", 1, ".2f"),
+        ("face_px", "width of the face in the source, px", 1, ".0f"),
+        ("loudness_dbfs", "loudness, dBFS (0 is the loudest there is)", 1, ".1f"),
+        ("quiet_fraction", f"silent frames (below {QUIET_DBFS:.0f} dBFS), %", 100, ".0f"),
+    ):
+        spread = facts[name]
+        if spread is not None:
+            keys = ("median", "low_5_percent", "high_5_percent", "least", "most")
+            median, low, high, least, most = (f"{scale * spread[key]:{form}}" for key in keys)
+            ranges = f"{f'{low} to {high}':>16}  {f'{least} to {most}':>16}"
+            lines.append(f"{title:42}  {median:>8}  {ranges}")
+    return lines
 
 
 def _sync(sync: dict[str, Any] | None) -> str:
     if sync is None:
-        return "A/V lag: too few clips for the coarse check"
-    return (
-        f"A/V lag of the set (coarse check without a critic): {sync['lag_frames']:+d} frames, "
-        f"positive is a late picture; clarity {sync['clarity']:g} on {sync['clips']} clips"
-    )
+        return "lips and sound: too few clips to compare"
+    lag = sync["lag_frames"]
+    how = f"coarse check on {sync['clips']} clips, no trained critic; clarity {sync['clarity']:g}"
+    if sync["clarity"] < MIN_CLARITY:
+        return f"lips and sound: no lag is clearly best ({how}, want {MIN_CLARITY:g})"
+    found = f"the {'picture' if lag > 0 else 'sound'} is {_count(abs(lag), 'frame')} late"
+    return f"lips and sound: {found if lag else 'in step'} ({how})"
+
+
+def _count(number: int, name: str) -> str:
+    plural = name[:-1] + "ies" if name.endswith("y") else name + "s"
+    return f"{number} {name if number == 1 else plural}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

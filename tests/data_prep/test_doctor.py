@@ -44,6 +44,26 @@ def test_a_whole_set_is_ok_and_gets_a_contact_sheet(tmp_path, capsys):
     assert found["seconds"] == pytest.approx(6 * 30 / 25)
 
 
+def test_the_text_names_what_it_counts_with_units(tmp_path, capsys):
+    folder = write_set(tmp_path)
+    report = json.loads((folder / "report.json").read_text())
+    report |= {"notes": {"a.mp4": ["shot cut at frame 12"]}, "filters": {"no_face": 2}}
+    report["sources"] = {"fps": {"0": 1, "29.97": 5}, "audio_rate_hz": {"44100": 6}}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert main(["doctor", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("6 clips, 7 s, ")
+    assert "source videos: unreadable (1 video), 29.97 frames/s (5 videos)" in lines
+    assert "source sound: 44100 Hz (6 videos)" in lines
+    assert "rejected by `talkjax prepare`: 2 no_face" in lines
+    assert "shortened or otherwise remarked on: 1 (see notes in report.json)" in lines
+    assert any(
+        line.split() == ["length,", "s", "1.20", "1.20", "to"] + ["1.20"] * 2 + ["to", "1.20"]
+        for line in lines
+    )
+    assert "lips and sound: too few clips to compare" in lines
+
+
 def test_a_changed_byte_is_found_and_the_exit_code_says_so(tmp_path, capsys):
     folder = write_set(tmp_path)
     index = json.loads((folder / "index.json").read_text())
