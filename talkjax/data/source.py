@@ -15,6 +15,7 @@ from array_record.python import array_record_module
 
 from talkjax.data import fake, schema
 from talkjax.data.index import check_split, read_index
+from talkjax.data.writer import ClipMeta
 from talkjax.errors import UserError
 from talkjax.ops import geometry
 
@@ -24,7 +25,7 @@ READER_BUFFER_BYTES = 32768
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class Clip(ClipMeta):
     """A clip's row of the index.
 
     Attributes:
@@ -35,12 +36,6 @@ class Clip:
       sha256: of the record's bytes; "" for a toy.
     """
 
-    clip_id: str
-    source: str
-    identity: str
-    split: str
-    size_px: int
-    frames: int
     shard: int
     position: int
     sha256: str
