@@ -1,0 +1,140 @@
+"""One person put together: all meshes in one set of arrays, ready to be posed and drawn."""
+
+import dataclasses
+
+import numpy as np
+
+from data_prep.synthetic import blend, head_mesh, parts, raster, skin
+from data_prep.synthetic.anchors import Anchors, build_anchors
+from data_prep.synthetic.head_surface import EYE_X, Surface
+from data_prep.synthetic.identity import Identity, Shape
+from data_prep.synthetic.parts import Part, linear
+from talkjax.arrays import Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """Arrays of everything that is drawn before the backdrop.
+
+    Attributes:
+      rest: (n, 3) vertices at rest; those that bend come first.
+      shapes: (k, d, 3) displacements of the first d vertices.
+      follows: (n,) share of the head's motion.
+      triangles, materials, attributes: as raster.rasterise takes them.
+      skin_rgb_gloss: painted skin.
+      eyes: (2, 10) table of both eyes, lids open, looking ahead.
+      anchors: the known landmarks.
+    """
+
+    rest: Float[np.ndarray, "n 3"]
+    shapes: Float[np.ndarray, "k d 3"]
+    follows: Float[np.ndarray, "n"]
+    triangles: Int[np.ndarray, "m 3"]
+    materials: Int[np.ndarray, "m"]
+    attributes: Float[np.ndarray, "n 10"]
+    skin_rgb_gloss: Float[np.ndarray, "h w 4"]
+    eyes: Float[np.ndarray, "2 10"]
+    anchors: Anchors
+
+
+def build_head(identity: Identity) -> Head:
+    surface = Surface(identity.shape)
+    mesh = head_mesh.build_skin(surface)
+    face = _skin_part(mesh, surface)
+    lip = face.points[head_mesh.FIRST_LIP_RING * head_mesh.NUM_AROUND + head_mesh.NUM_AROUND // 4]
+    bending = [face, *parts.teeth(identity, lip[2], lip[1]), parts.tongue(lip[2], lip[1])]
+    stiff = [*parts.eyeballs(), *parts.body(identity)]
+    anchors = build_anchors(
+        mesh, face.points, face.shapes, surface=surface, eyes=eye_table(identity.shape)
+    )
+    return _joined(bending, stiff, identity, surface=surface, anchors=anchors)
+
+
+def eye_table(shape: Shape) -> np.ndarray:
+    """Both eyes' rows as raster.py names them, open, looking ahead."""
+    rows = []
+    for side in (-1.0, 1.0):
+        rows.append(
+            [
+                side * EYE_X,
+                0.0,
+                side,
+                0.218 * shape.eye_width,
+                0.105 * shape.eye_open,
+                0.064 * shape.eye_open,
+                shape.eye_tilt,
+                0.0,
+                0.0,
+                0.0,
+            ]
+        )
+    return np.array(rows)
+
+
+def _skin_part(mesh: head_mesh.SkinMesh, surface: Surface) -> Part:
+    canonical = mesh.canonical
+    points = surface.stretch(canonical)
+    shapes = np.stack(
+        [surface.stretch(canonical + moved) - points for moved in blend.skin_shapes(mesh)]
+    )
+    centres = canonical[mesh.triangles].mean(axis=1)
+    ring = mesh.triangles.min(axis=1) // head_mesh.NUM_AROUND
+    near_eye = (
+        (np.abs(np.abs(centres[:, 0]) - EYE_X) < 0.36)
+        & (np.abs(centres[:, 1]) < 0.28)
+        & (centres[:, 2] > -0.7)
+    )
+    material = np.where(near_eye, raster.LID, raster.SKIN)
+    material = np.where(ring < head_mesh.FIRST_LIP_RING, raster.MOUTH, material)
+    number = len(canonical)
+    colour = np.ones((number, 3))
+    inside = np.arange(number) // head_mesh.NUM_AROUND
+    dark = np.clip(inside / head_mesh.FIRST_LIP_RING, 0, 1)[:, None] ** 2
+    bag = linear((120, 45, 45)) * (0.08 + 0.9 * dark)
+    colour = np.where((inside < head_mesh.FIRST_LIP_RING)[:, None], bag, colour)
+    return parts.part(
+        points,
+        mesh.triangles,
+        material,
+        colour,
+        uv=mesh.uv,
+        rest_xy=canonical[:, :2],
+        shapes=shapes,
+    )
+
+
+def _joined(
+    bending: list[Part],
+    stiff: list[Part],
+    identity: Identity,
+    *,
+    surface: Surface,
+    anchors: Anchors,
+) -> Head:
+    everything = bending + stiff
+    sizes = np.cumsum([0] + [len(piece.points) for piece in everything])
+    attributes = np.zeros((sizes[-1], raster.NUM_ATTRIBUTES), dtype=np.float32)
+    for piece, start, stop in zip(everything, sizes[:-1], sizes[1:], strict=True):
+        rows = attributes[start:stop]
+        rows[:, raster.U : raster.V + 1] = piece.uv
+        rows[:, raster.RED : raster.BLUE + 1] = piece.colour
+        rows[:, raster.AMBIENT], rows[:, raster.SHADOW] = piece.ambient, piece.lit
+        rows[:, raster.CUT] = piece.cut
+        rows[:, raster.REST_X : raster.REST_Y + 1] = piece.rest_xy
+    materials = [
+        np.broadcast_to(np.asarray(piece.material, dtype=np.int32), len(piece.triangles))
+        for piece in everything
+    ]
+    return Head(
+        rest=np.concatenate([piece.points for piece in everything]).astype(np.float32),
+        shapes=np.concatenate([piece.shapes for piece in bending], axis=1).astype(np.float32),
+        follows=np.concatenate([piece.follows for piece in everything]).astype(np.float32),
+        triangles=np.concatenate(
+            [piece.triangles + start for piece, start in zip(everything, sizes[:-1], strict=True)]
+        ).astype(np.int32),
+        materials=np.ascontiguousarray(np.concatenate(materials)),
+        attributes=attributes,
+        skin_rgb_gloss=skin.paint(identity, surface),
+        eyes=anchors.eyes,
+        anchors=anchors,
+    )

@@ -1,0 +1,202 @@
+"""Pieces of the picture besides the skin: eyeballs, teeth, tongue, ears, neck and clothes."""
+
+import dataclasses
+
+import numpy as np
+
+from data_prep.synthetic import blend, raster
+from data_prep.synthetic.head_surface import EYE_RADIUS, EYE_X, EYE_Z
+from data_prep.synthetic.identity import Identity
+from talkjax.arrays import Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A mesh of one material.
+
+    Attributes:
+      points: (n, 3) at rest, after `Surface.stretch`.
+      triangles: (m, 3).
+      material: one for all, or (m,) of raster.SKIN ...
+      colour: (n, 3) linear; multiplies a texture where the material has one.
+      uv: (n, 2) texture coordinates of the material.
+      follows: (n,) 1 moves with the head, 0 stays with the body.
+      cut: (n,) below zero (after fraying) hair ends.
+      rest_xy: (n, 2) canonical x, y, by which lids and eyes are painted.
+      ambient, lit: (n,) share of surrounding and main light that reaches it.
+      shapes: (k, n, 3) displacements by blend.SHAPES, or None for what does not bend.
+    """
+
+    points: Float[np.ndarray, "n 3"]
+    triangles: Int[np.ndarray, "m 3"]
+    material: object
+    colour: Float[np.ndarray, "n 3"]
+    uv: Float[np.ndarray, "n 2"]
+    follows: Float[np.ndarray, "n"]
+    cut: Float[np.ndarray, "n"]
+    rest_xy: Float[np.ndarray, "n 2"]
+    ambient: Float[np.ndarray, "n"]
+    lit: Float[np.ndarray, "n"]
+    shapes: Float[np.ndarray, "k n 3"] | None = None
+
+
+def part(
+    points: np.ndarray, triangles: np.ndarray, material: object, colour: object, **more: object
+):
+    """A `Part` with the usual values filled in; `more` replaces any of them."""
+    number = len(points)
+    values = {
+        "uv": np.zeros((number, 2)),
+        "follows": np.ones(number),
+        "cut": np.ones(number),
+        "rest_xy": points[:, :2],
+        "ambient": np.ones(number),
+        "lit": np.ones(number),
+        "shapes": None,
+    }
+    colours = np.broadcast_to(np.asarray(colour, dtype=np.float64), (number, 3))
+    return Part(points, triangles, material, colours, **(values | more))
+
+
+def linear(srgb: object) -> np.ndarray:
+    """sRGB in [0, 255] to linear light."""
+    return (np.asarray(srgb, dtype=np.float64) / 255) ** 2.2
+
+
+def grid_triangles(rows: int, columns: int, *, closed: bool = False) -> np.ndarray:
+    """Triangles of a grid of rows x columns points; `closed` joins the last column to the first."""
+    row, column = np.meshgrid(
+        np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij"
+    )
+    following = (column + 1) % columns
+    a, b = row * columns + column, row * columns + following
+    c, d = a + columns, b + columns
+    first = np.stack([a, c, d], axis=-1).reshape(-1, 3)
+    second = np.stack([a, d, b], axis=-1).reshape(-1, 3)
+    return np.concatenate([first, second]).astype(np.int32)
+
+
+def eyeballs() -> list[Part]:
+    """The visible caps of both eyeballs."""
+    polar, turn = np.meshgrid(
+        np.linspace(0.01, 1.35, 12), np.linspace(0, 2 * np.pi, 28, endpoint=False), indexing="ij"
+    )
+    polar, turn = polar.reshape(-1), turn.reshape(-1)
+    cap = EYE_RADIUS * np.stack(
+        [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], axis=-1
+    )
+    triangles = grid_triangles(12, 28, closed=True)
+    return [
+        part(cap + (side * EYE_X, 0.0, EYE_Z), triangles, raster.EYE, (1, 1, 1)) for side in (-1, 1)
+    ]
+
+
+def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
+    """Upper and lower rows of teeth and their gums."""
+    width = 0.30 * identity.shape.mouth_width
+    out = []
+    for upper in (True, False):
+        turn, height = np.meshgrid(np.linspace(-1.2, 1.2, 61), np.linspace(0, 1, 6), indexing="xy")
+        turn, height = turn.reshape(-1), height.reshape(-1)
+        size = 1.0 if upper else 0.88
+        # Edges of the teeth: the upper hang a little below the line of the lips.
+        tip = mouth_y - 0.030 if upper else mouth_y - 0.052
+        sign = 1.0 if upper else -1.0
+        x = size * width * np.sin(turn) / np.sin(1.2)
+        z = lip_z - 0.075 - (0 if upper else 0.03) - 0.42 * (1 - np.cos(turn))
+        y = tip + sign * (0.30 * height + 0.035 * np.abs(turn) ** 2 * (1 - height))
+        gum = height > 0.5
+        # Eight teeth to a row: dark lines between them, rounded corners.
+        number = turn / 1.2 * (4.6 if upper else 5.2)
+        seam = np.abs(number - np.round(number - 0.5) - 0.5)
+        shade = 1 - 0.35 * np.clip((seam - 0.36) / 0.14, 0, 1)
+        white = np.array([0.74, 0.70, 0.60]) * (1 - 0.15 * identity.age)
+        colour = np.where(gum[:, None], [[0.36, 0.10, 0.10]], white * shade[:, None])
+        colour = colour * (1 - 0.65 * np.abs(turn[:, None]) / 1.2)
+        points = np.stack([x, y, z], axis=-1)
+        shapes = np.zeros((len(blend.SHAPES), len(points), 3))
+        if not upper:
+            shapes[0] = blend.jaw_motion(points)
+        out.append(
+            part(
+                points,
+                grid_triangles(6, 61),
+                raster.TEETH,
+                colour,
+                shapes=shapes,
+                ambient=np.full(len(points), 0.75),
+                lit=np.full(len(points), 0.45),
+            )
+        )
+    return out
+
+
+def tongue(lip_z: float, mouth_y: float) -> Part:
+    """A flat ellipsoid behind the lower teeth; its tip rises with the articulator `tongue`."""
+    polar, turn = np.meshgrid(
+        np.linspace(0.02, np.pi - 0.02, 16),
+        np.linspace(0, 2 * np.pi, 24, endpoint=False),
+        indexing="ij",
+    )
+    polar, turn = polar.reshape(-1), turn.reshape(-1)
+    unit = np.stack(
+        [np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], axis=-1
+    )
+    points = unit * (0.20, 0.075, 0.30) + (0.0, mouth_y - 0.17, lip_z - 0.45)
+    shapes = np.zeros((len(blend.SHAPES), len(points), 3))
+    shapes[0] = 0.85 * blend.jaw_motion(points)
+    return part(
+        points,
+        grid_triangles(16, 24, closed=True),
+        raster.FLESH,
+        (0.42, 0.15, 0.14),
+        shapes=shapes,
+        ambient=np.full(len(points), 0.5),
+        lit=np.full(len(points), 0.3),
+    )
+
+
+def body(identity: Identity) -> list[Part]:
+    """Neck and shoulders, one surface; skin above the collar, cloth below."""
+    neck = identity.shape.neck_width
+    # y, half width, depth half, z of the middle.
+    rows = np.array(
+        [
+            [-0.95, 0.80 * neck, 0.62, -1.20],
+            [-1.55, 0.80 * neck, 0.62, -1.14],
+            [-2.05, 0.82 * neck, 0.66, -1.12],
+            [-2.40, 0.92 * neck, 0.72, -1.14],
+            [-2.60, 1.18 * neck, 0.78, -1.16],
+            [-2.80, 1.75, 0.82, -1.18],
+            [-3.02, 2.35, 0.88, -1.18],
+            [-3.35, 2.80, 0.98, -1.15],
+            [-4.0, 3.05, 1.15, -1.1],
+            [-6.0, 3.05, 1.25, -1.1],
+        ]
+    )
+    from scipy.interpolate import PchipInterpolator
+
+    height = np.concatenate([np.linspace(-0.95, -3.4, 46), np.linspace(-3.5, -6.0, 12)])
+    turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
+    width, deep, middle = PchipInterpolator(-rows[:, 0], rows[:, 1:])(-height).T
+    y, angle = np.meshgrid(height, turn, indexing="ij")
+    x = width[:, None] * np.sin(angle)
+    z = middle[:, None] + deep[:, None] * np.cos(angle)
+    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    triangles = grid_triangles(len(height), len(turn), closed=True)
+    follows = np.clip((points[:, 1] + 2.5) / 1.2, 0, 1)
+    follows = follows * follows * (3 - 2 * follows)
+    collar = -2.45
+    flesh = points[triangles].mean(axis=1)[:, 1] > collar
+    material = np.where(flesh, raster.FLESH, raster.CLOTH)
+    skin = part(points, triangles[flesh], raster.FLESH, linear(identity.skin), follows=follows)
+    cloth = part(
+        points * 1.0,
+        triangles[~flesh],
+        raster.CLOTH,
+        linear(identity.cloth),
+        follows=follows,
+        uv=points[:, :2] * 0.5,
+    )
+    del material
+    return [skin, cloth]

@@ -1,0 +1,113 @@
+"""The picture painted on the skin: tone, lips, brows, stubble, spots. Linear light, plus gloss."""
+
+import cv2
+import numpy as np
+
+from data_prep.synthetic.head_mesh import LipLines
+from data_prep.synthetic.head_surface import BROW_Y, Surface, _bump, _step
+from data_prep.synthetic.identity import Identity, Shape
+from data_prep.synthetic.parts import linear
+from talkjax.arrays import Float
+
+# What the picture covers of (angle, row), and its size.
+ANGLE_LIMIT, ROW_LOW, ROW_HIGH = 1.9, -2.30, 2.40
+COLUMNS, ROWS = 640, 768
+COARSE = 4
+
+
+def frame() -> np.ndarray:
+    """Left angle, top row, and texels per unit of each: shade.py finds texels by it."""
+    return np.array(
+        [
+            -ANGLE_LIMIT,
+            ROW_HIGH,
+            (COLUMNS - 1) / (2 * ANGLE_LIMIT),
+            (ROWS - 1) / (ROW_HIGH - ROW_LOW),
+        ]
+    )
+
+
+def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
+    """Linear RGB albedo and gloss of the skin."""
+    rng = np.random.Generator(np.random.Philox(key=identity.texture_seed))
+    x, y, z = _places(surface)
+    colour = np.empty((ROWS, COLUMNS, 3), dtype=np.float32)
+    colour[:] = linear(identity.skin)
+    blotches = noise(rng, (ROWS, COLUMNS), 60) + 0.5 * noise(rng, (ROWS, COLUMNS), 14)
+    pores = noise(rng, (ROWS, COLUMNS), 3)
+    colour *= (1 + 0.05 * blotches + 0.035 * pores)[..., None]
+    ax = np.abs(x)
+    flush = _bump(ax, y, (0.62, -0.50), (0.34, 0.28)) + 0.8 * _bump(x, y, (0, -0.6), (0.2, 0.18))
+    colour *= 1 - identity.redness * flush[..., None] * np.array([0.02, 0.14, 0.13])
+    socket = _bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * _bump(
+        ax, y, (0.3, 0.02), (0.1, 0.12)
+    )
+    colour *= 1 - (0.06 + 0.16 * identity.shape.bags) * socket[..., None] * np.array([0.8, 1, 0.8])
+    gloss = (
+        0.35 + 0.5 * _bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * _bump(x, y, (0, 0.8), (0.6, 0.3))
+    )
+    _paint_lips(colour, gloss, identity, surface, (x, y, z), pores)
+    _paint_brows(colour, identity, (x, y), rng)
+    return np.ascontiguousarray(
+        np.concatenate([colour, gloss[..., None]], axis=-1), dtype=np.float32
+    )
+
+
+def noise(rng: np.random.Generator, size: tuple[int, int], scale_px: float) -> np.ndarray:
+    """Smooth noise, about unit variance, blobs of `scale_px`."""
+    rows, columns = (int(np.ceil(side / scale_px)) + 3 for side in size)
+    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
+    big = cv2.resize(
+        coarse,
+        (int(columns * scale_px) + 1, int(rows * scale_px) + 1),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    return big[: size[0], : size[1]]
+
+
+def _places(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    angle = np.linspace(-ANGLE_LIMIT, ANGLE_LIMIT, COLUMNS)
+    row = np.linspace(ROW_HIGH, ROW_LOW, ROWS)
+    coarse = np.meshgrid(angle[::COARSE], row[::COARSE], indexing="xy")
+    points = surface._loft(*coarse).astype(np.float32)
+    columns = (np.arange(COLUMNS, dtype=np.float32)[None] / COARSE).repeat(ROWS, 0)
+    rows = (np.arange(ROWS, dtype=np.float32)[:, None] / COARSE).repeat(COLUMNS, 1)
+    full = cv2.remap(points, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return full[..., 0], full[..., 1], full[..., 2]
+
+
+def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
+    x, y, z = places
+    lips = LipLines(surface.shape)
+    along = np.clip(x / lips.half_width(), -1, 1)
+    edge = 0.018
+    inside = np.minimum(lips.upper_y(along) - y, y - lips.lower_y(along)) / edge
+    mask = _step(inside * 0.5 + 0.5) * (np.abs(x) < lips.half_width()) * (z > -0.4)
+    mask *= 0.85 + 0.15 * identity.makeup
+    line = np.exp(-(((y - lips.inner_y(along)) / 0.02) ** 2)) * mask
+    shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.35 * line
+    red = linear(identity.lips)
+    colour += mask[..., None] * (red * shade[..., None] - colour)
+    gloss += mask * (0.45 + 0.3 * identity.makeup)
+
+
+def _paint_brows(colour, identity, places, rng) -> None:
+    x, y = places
+    shape = identity.shape
+    ax = np.abs(x)
+    # 0 at the inner end, 1 at the outer.
+    along = (ax - 0.19) / 0.62
+    centre = brow_line(identity.shape, along)
+    half = (0.045 + 0.035 * shape.brow_thick) * np.clip(1.15 - 0.7 * along, 0.2, 1)
+    inside = 1 - np.abs(y - centre) / half
+    mask = _step(inside * 1.5) * _step(along / 0.14) * _step((1.03 - along) / 0.12)
+    strands = noise(rng, colour.shape[:2], 2.2)
+    mask = np.clip(mask * (0.85 + 0.25 * strands), 0, 1) * 0.92
+    colour += mask[..., None] * (linear(identity.brows) - colour)
+
+
+def brow_line(shape: Shape, along: np.ndarray) -> np.ndarray:
+    """Height of the brow's middle, from its inner end (0) to its outer (1)."""
+    share = np.clip(along, 0, 1)
+    arch = (0.05 + 0.05 * shape.brow_arch) * np.sin(share**1.2 * np.pi * 0.9)
+    return BROW_Y + shape.brow_height + arch - 0.05 * share**3
