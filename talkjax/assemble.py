@@ -129,22 +129,27 @@ def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIte
 
 def make_hooks(config: ConfigDict, job: Job) -> Hooks:
     """Validation, pictures and warnings of a config's method."""
-    settings, module = job.settings, method_module(config.method)
+    settings, judge = job.settings, getattr(method_module(config.method), "judge", None)
     validates = settings.validate_every_steps > 0 and job.method.scores_fn is not None
     if settings.best_metric and not validates:
         raise UserError(
             "config.run.best_metric is set, but nothing validates; set run.validate_every_steps"
         )
     shows = settings.picture_every_steps > 0 and "reference_u8" in job.element_spec
+    if not validates and not shows:
+        return Hooks(judge=judge)
+    data = make_data(config, split=config.validation.split, seed=0)
     return Hooks(
-        validate=make_validate(config, job) if validates else None,
-        pictures=make_pictures(config, job) if shows else None,
-        warn=getattr(module, "warning", None),
+        validate=make_validate(config, job, data) if validates else None,
+        pictures=make_pictures(job, data) if shows else None,
+        judge=judge,
     )
 
 
-def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[str, float]]:
-    """Means of the method's scores over the same windows of config.validation.split each time."""
+def make_validate(
+    config: ConfigDict, job: Job, data: pipeline.TrainIterator
+) -> Callable[[Nets, Nets], dict[str, float]]:
+    """Means of the method's scores over the same first windows of the data each time."""
     whole = sharding.replicated(job.mesh)
     placed = sharding.batch_sharding(job.mesh)
     experts = sharding.put_whole(dict(job.experts), whole)
@@ -156,7 +161,6 @@ def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[s
         named = job.method.scores_fn(params, model_vars, batch, key)
         return {name: score.astype("float32").mean() for name, score in named.items()}
 
-    data = make_data(config, split=config.validation.split, seed=0)
     first = data.get_state()
 
     def validate(params: Nets, model_vars: Nets) -> dict[str, float]:
@@ -173,7 +177,7 @@ def make_validate(config: ConfigDict, job: Job) -> Callable[[Nets, Nets], dict[s
 
 
 def make_pictures(
-    config: ConfigDict, job: Job
+    job: Job, data: pipeline.TrainIterator
 ) -> Callable[[Nets, Nets], dict[str, UInt8[np.ndarray, "h w 3"]]]:
     """A sheet of the first validation clips: input, reference, generated, truth.
 
@@ -195,7 +199,6 @@ def make_pictures(
         columns |= {"truth": truth}
         return {name: frames[:PICTURE_ROWS, t // 2] for name, frames in columns.items()}
 
-    data = make_data(config, split=config.validation.split, seed=0)
     first = data.get_state()
 
     def draw(params: Nets, model_vars: Nets) -> dict[str, UInt8[np.ndarray, "h w 3"]]:

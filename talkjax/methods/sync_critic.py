@@ -142,17 +142,31 @@ class CriticTraining:
         }
 
 
-def warning(values: Mapping[str, float]) -> str | None:
-    """Says so while the critic does no better than a coin, or None."""
-    accuracies = [value for name, value in values.items() if name.endswith("/accuracy")]
-    if accuracies and accuracies[0] < CHANCE + CHANCE_MARGIN:
-        return (
-            f"the critic is at chance: it ranks {accuracies[0]:.1%} of same-clip pairs rightly "
-            "(0.5 is a coin; a cross entropy of 0.693 = ln 2 says the same). Common in the first "
-            "steps. If it stays: sound and picture out of step (talkjax doctor), a learning rate "
-            "too high, or too few clips"
-        )
-    return None
+def judge(values: Mapping[str, float]) -> dict[str, str | None]:
+    """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
+    found = {}
+    for name, accuracy in values.items():
+        if name.endswith("/accuracy"):
+            where, remedy = VALIDATION if name.startswith("eval/") else TRAINING
+            found[where] = (
+                f"the critic is at chance on {where}: it ranks {accuracy:.1%} of same-clip pairs "
+                f"rightly, a coin 50%. {remedy}"
+                if accuracy < CHANCE + CHANCE_MARGIN
+                else None
+            )
+    return found
+
+
+# Where a critic is at chance, and what to do then.
+TRAINING = (
+    "its training clips",
+    "If it still is after half the steps, stop it; see with `talkjax doctor` whether sound and "
+    "picture are in step, then try a lower --config.optim.sync.learning_rate, or more clips",
+)
+VALIDATION = (
+    "the validation clips",
+    "If it is good on its training clips, it knows them by heart: prepare more clips",
+)
 
 
 def _rows(x):

@@ -345,24 +345,31 @@ def init_experts(key: Key, batch: Batch, **model: Any) -> Nets:
     return {"sync": {"params": variables["params"], "vars": stats}}
 
 
-def warning(values: Mapping[str, float]) -> str | None:
-    """What a report or a validation of this method gives reason to say, or None."""
-    usage = [value for name, value in values.items() if name.endswith("/key_usage")]
-    spread = [value for name, value in values.items() if name.endswith("/key_perplexity")]
-    if usage and usage[0] < SAME_ADDRESS * spread[0]:
-        return (
-            f"the memory says nothing: all sounds together use {usage[0]:.1f} slots, each alone "
-            f"{spread[0]:.1f} (common in the first steps; later try model.gen.recall "
-            "tr_source='true' and store_target='raw')"
+def judge(values: Mapping[str, float]) -> dict[str, str | None]:
+    """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
+    found: dict[str, str | None] = {}
+    named = {name.rpartition("/")[2]: value for name, value in values.items()}
+    if "key_usage" in named:
+        usage, spread = named["key_usage"], named["key_perplexity"]
+        found["memory"] = (
+            f"the memory says nothing: all sounds together use {usage:.1f} slots, each alone "
+            f"{spread:.1f}. If it stays so, begin anew in another --workdir with "
+            "--config.model.gen.recall.tr_source=true --config.model.gen.recall.store_target=raw "
+            "--config.model.lip_target_gradient=False, where these are not set already"
+            if usage < SAME_ADDRESS * spread
+            else None
         )
-    moves = [value for name, value in values.items() if name.endswith("/mouth_motion")]
-    truth = [value for name, value in values.items() if name.endswith("/mouth_motion_truth")]
-    if moves and moves[0] < STILL_MOUTH * truth[0]:
-        return (
-            f"the mouth hardly moves: {moves[0] / truth[0]:.0%} of the truth's change from frame "
-            "to frame (common in the first steps; later a sign that the sound is ignored)"
+    if "mouth_motion" in named:
+        share = named["mouth_motion"] / max(named["mouth_motion_truth"], 1e-9)
+        found["mouth"] = (
+            f"the mouth hardly moves: {share:.0%} of the truth's change from frame to frame. If "
+            "it still does after half the steps, the sound is ignored: look at the pictures of "
+            "the workdir and the accuracy of the critic, and try a larger "
+            "--config.loss_weights.joint.sync, or more clips"
+            if share < STILL_MOUTH
+            else None
         )
-    return None
+    return found
 
 
 def _rows(x):

@@ -20,11 +20,13 @@ import numpy as np
 from talkjax.arrays import Nets, UInt8
 from talkjax.errors import UserError
 from talkjax.train import sharding
+from talkjax.train.alerts import Alerts, Judge
 from talkjax.train.begin import begin, placed_state
 from talkjax.train.checkpoint import Checkpoints
 from talkjax.train.files import flat, plain, write_json
-from talkjax.train.job import Job
+from talkjax.train.job import Job, RunSettings
 from talkjax.train.metrics import MetricsWriter, Progress, Window
+from talkjax.train.pace import Pace
 from talkjax.train.pictures import write_png
 from talkjax.train.profiling import profiler
 from talkjax.train.rng import root_key
@@ -44,12 +46,12 @@ class Hooks:
     Attributes:
       validate: (params, model_vars) -> named scores over the validation set.
       pictures: (params, model_vars) -> named uint8 RGB pictures.
-      warn: named values of a report or a validation -> a warning, or None.
+      judge: what there is to warn of in a report or a validation, see `alerts`.
     """
 
     validate: Callable[[Nets, Nets], Mapping[str, float]] | None = None
     pictures: Callable[[Nets, Nets], Mapping[str, UInt8[np.ndarray, "h w 3"]]] | None = None
-    warn: Callable[[Mapping[str, float]], str | None] | None = None
+    judge: Judge | None = None
 
 
 @runtime_checkable
@@ -106,20 +108,21 @@ def fit(
 
     writer = MetricsWriter(workdir, resume_step=start)
     progress = Progress(start=start, steps=settings.steps)
+    pace = Pace(settings.steps, _periodic(hooks, settings))
+    alerts = Alerts(hooks.judge, steps=settings.steps)
     progress.say(f"{workdir}: from step {start} to {settings.steps}")
     window, closed = Window(steps_in_flight=STEPS_IN_FLIGHT), None
 
     def report(done: int, values: Mapping[str, float]) -> None:
         writer.scalars(done, values)
-        warning = hooks.warn(values) if hooks.warn else None
-        if warning:
+        for warning in alerts.new(done, values):
             progress.say(f"WARNING step {done}: {warning}")
 
     def report_closed() -> None:
         nonlocal closed
         if closed is not None:
             values = closed[1].report()
-            progress.report(closed[0], values)
+            progress.report(closed[0], values, left=pace.left_s(closed[0]))
             report(closed[0], values)
             closed = None
 
@@ -153,10 +156,14 @@ def fit(
             # The first call of each set of phases compiles, which is no step time.
             if phases not in compiled:
                 progress.say(f"compiling the step ({', '.join(phases)}); minutes on a CPU")
-            with window.paused() if phases not in compiled else contextlib.nullcontext():
+            with contextlib.ExitStack() as first_call:
+                if phases not in compiled:
+                    first_call.enter_context(window.paused())
+                    first_call.enter_context(pace.aside())
                 state, metrics = step_fn(state, batch, experts, root, active_phases=phases)
                 compiled.add(phases)
             window.add(step, metrics, examples=examples)
+            pace.step()
             progress.step()
 
             done = step + 1
@@ -168,17 +175,20 @@ def fit(
                 closed, window = (done, window), window.split()
             with window.paused(), jax.transfer_guard("allow"):
                 if hooks.validate and (_due(done, settings.validate_every_steps) or last):
-                    values = dict(hooks.validate(*evaluation_nets(state)))
+                    with pace.aside("validation"):
+                        values = dict(hooks.validate(*evaluation_nets(state)))
                     scores = {"step": done, "values": values}
                     progress.say(f"step {done}  " + _show_scores(values))
                     report(done, {f"eval/val/{name}": value for name, value in values.items()})
                 if hooks.pictures and (_due(done, settings.picture_every_steps) or last):
-                    for name, picture in hooks.pictures(*evaluation_nets(state)).items():
-                        write_png(workdir / "pictures" / f"{name}_{done:08d}.png", picture)
-                        writer.picture(done, name, picture)
+                    with pace.aside("pictures"):
+                        for name, picture in hooks.pictures(*evaluation_nets(state)).items():
+                            write_png(workdir / "pictures" / f"{name}_{done:08d}.png", picture)
+                            writer.picture(done, name, picture)
                 stopping = told_to_stop(stop, checkpoints, done)
                 if _due(done, settings.save_every_steps) or last or stopping:
-                    save(done)
+                    with pace.aside("saving"):
+                        save(done)
                 if stopping and not last:
                     checkpoints.wait()
                     raise Stopped(
@@ -237,6 +247,15 @@ def check_config(
         )
     if changed:
         print(f"{workdir}: config changed: {'; '.join(changed)}", file=sys.stderr)
+
+
+def _periodic(hooks: Hooks, settings: RunSettings) -> dict[str, int]:
+    """What comes every so many steps, beside the steps."""
+    return {
+        "validation": settings.validate_every_steps if hooks.validate else 0,
+        "pictures": settings.picture_every_steps if hooks.pictures else 0,
+        "saving": settings.save_every_steps,
+    }
 
 
 def _due(done: int, every_steps: int) -> bool:

@@ -181,22 +181,32 @@ class Progress:
         self._enabled = jax.process_index() == 0
         self._bar = None
         if self._enabled and sys.stderr.isatty():
-            self._bar = tqdm.tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True)
+            # Without tqdm's own estimate, which counts compiling and saving as steps.
+            self._bar = tqdm.tqdm(
+                total=steps,
+                initial=start,
+                dynamic_ncols=True,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+            )
 
     def step(self) -> None:
         if self._bar is not None:
             self._bar.update()
 
-    def report(self, step: int, values: Mapping[str, float]) -> None:
+    def report(
+        self, step: int, values: Mapping[str, float], *, left: tuple[float, list[str]] | None
+    ) -> None:
+        """The losses and times of a report; `left` is what `Pace.left_s` says."""
         totals = {k: v for k, v in values.items() if k.endswith("/total")}
         text = "  ".join(f"{name} {value:.4g}" for name, value in totals.items())
         step_s = values["perf/step_time_s"]
         text += f"  {step_s:.3g} s/step  data wait {values['perf/data_wait_fraction']:.0%}"
+        if left is not None:
+            text += f"  ETA {show_duration(left[0])}" + "".join(f" + {name}" for name in left[1])
         if self._bar is not None:
             self._bar.set_postfix_str(text)
-            return
-        left_s = step_s * (self._steps - step)
-        self.say(f"step {step}/{self._steps}  {text}  ETA {show_duration(left_s)}")
+        else:
+            self.say(f"step {step}/{self._steps}  {text}")
 
     def say(self, text: str) -> None:
         """A line of its own, beside the bar."""

@@ -42,8 +42,12 @@ def test_accuracy_counts_pairs_ranked_rightly():
 
 
 def test_a_coin_is_called_a_coin():
-    assert "chance" in sync_critic.warning({"fit/accuracy": 0.51})
-    assert sync_critic.warning({"fit/accuracy": 0.9}) is None
+    (warning,) = sync_critic.judge({"fit/accuracy": 0.51}).values()
+    assert "51.0%" in warning and "learning_rate" in warning
+    (warning,) = sync_critic.judge({"eval/val/accuracy": 0.5}).values()
+    assert "by heart" in warning
+    assert list(sync_critic.judge({"fit/accuracy": 0.9}).values()) == [None]
+    assert sync_critic.judge({"fit/total": 0.9}) == {}
 
 
 def test_embeddings_do_not_depend_on_their_neighbours(critic):

@@ -175,5 +175,11 @@ def test_unknown_choice_is_refused(talking):
 
 def test_a_still_mouth_is_called_out():
     values = {"eval/val/mouth_motion": 0.001, "eval/val/mouth_motion_truth": 0.02}
-    assert "hardly moves" in synctalkface.warning(values)
-    assert synctalkface.warning(dict(values, **{"eval/val/mouth_motion": 0.015})) is None
+    assert "hardly moves: 5% of" in synctalkface.judge(values)["mouth"]
+    assert synctalkface.judge(values | {"eval/val/mouth_motion": 0.015}) == {"mouth": None}
+
+
+def test_a_memory_with_one_address_for_all_is_called_out():
+    values = {"joint/key_usage": 12.0, "joint/key_perplexity": 11.9}
+    assert "begin anew" in synctalkface.judge(values)["memory"]
+    assert synctalkface.judge(values | {"joint/key_usage": 20.0}) == {"memory": None}

@@ -15,7 +15,7 @@ import pytest
 import train_toys as toys
 
 from talkjax.errors import UserError
-from talkjax.train import checkpoint, loop
+from talkjax.train import alerts, checkpoint, loop
 from talkjax.train.loop import Hooks, fit
 from talkjax.train.metrics import NonFiniteLoss
 from talkjax.train.stopping import Stopped
@@ -144,7 +144,8 @@ def test_other_shapes_are_refused_with_every_leaf(tmp_path):
         train(tmp_path / "w", width=8, data=toys.Batches(width=8))
 
 
-def test_validation_pictures_and_warnings_are_called(tmp_path, capsys):
+def test_validation_pictures_and_warnings_are_called(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(alerts, "FIRST_STEPS", 1)
     settings = dataclasses.replace(
         toys.gan_job().settings,
         steps=6,
@@ -158,7 +159,7 @@ def test_validation_pictures_and_warnings_are_called(tmp_path, capsys):
     hooks = Hooks(
         validate=lambda params, model_vars: {"closeness": next(scores)},
         pictures=lambda params, model_vars: {"clips": np.zeros((4, 6, 3), np.uint8)},
-        warn=lambda values: "low" if values.get("eval/val/closeness", 1.0) < 0.2 else None,
+        judge=lambda values: {"low": "low" if values.get("eval/val/closeness") == 0.1 else None},
     )
     config = {"method": "gan", "run": {"best_metric": "max:closeness"}}
     train(tmp_path / "w", settings=settings, hooks=hooks, config=config)

@@ -1,0 +1,32 @@
+"""Warnings of a run: each once while it holds, and not before anything can be known."""
+
+from collections.abc import Callable, Mapping
+
+# Judges what a report or a validation shows: {kind: a warning, or None where all is well}.
+# A kind that the values say nothing of is not in it.
+Judge = Callable[[Mapping[str, float]], Mapping[str, str | None]]
+
+# Nets know nothing in their first steps: no warning before this many and this share of the run.
+FIRST_STEPS, FIRST_SHARE = 200, 0.2
+
+
+class Alerts:
+    """What there is to warn of, and has not been warned of yet.
+
+    A warning is given once while it holds, and again only if it went away and came back.
+    """
+
+    def __init__(self, judge: Judge | None, *, steps: int):
+        self._judge = judge
+        self._first_step = max(FIRST_STEPS, FIRST_SHARE * steps)
+        self._holding: set[str] = set()
+
+    def new(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """The warnings that these values of a step are the first to give reason for."""
+        if self._judge is None or step < self._first_step:
+            return []
+        found = self._judge(values)
+        fresh = [text for kind, text in found.items() if text and kind not in self._holding]
+        self._holding -= found.keys()
+        self._holding |= {kind for kind, text in found.items() if text}
+        return fresh
