@@ -1,0 +1,224 @@
+"""Phones to articulator tracks: the dominance functions of Cohen and Massaro.
+
+Every gesture has, for every articulator, a target and a dominance that falls off exponentially
+before and after it; what is seen is the mean of all targets, weighted by their dominance:
+
+    F(t) = sum_s D_s(t) T_s / sum_s D_s(t),    D_s(t) = strength_s exp(-|tau_s(t)| / reach)
+
+Reaches are in seconds, not in parts of a phone, so fast speech undershoots by itself.
+
+Source: M. M. Cohen and D. W. Massaro, "Modeling coarticulation in synthetic visual speech",
+in Models and Techniques in Computer Animation (1993), with exponent c = 1.
+Differs: tau is counted from the middle stretch of a long phone rather than from its centre
+(else a long pause would not rest); the cusp at tau = 0 is rounded; the tracks are low-passed,
+as jaw and lips have mass; and lips that must touch do (see `_touching`).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
+
+from data_prep.synthetic.gestures import ARTICULATORS, HOLD, TARGETS, Gesture, gesture, pause
+from data_prep.synthetic.phones import PAUSE, Phone
+from talkjax.errors import UserError
+
+RATE_HZ = 100
+SAMPLES_PER_FRAME = 4  # 100 Hz, 25 fps
+
+# e-folding times of the dominance, before and after a gesture; rounding starts early and the
+# jaw is slow: some 0.2 to 0.4 s of context matter (Perkell and Matthies 1992: protrusion for
+# /u/ starts up to 0.3 s ahead).
+REACH_BEFORE_S = dict(
+    jaw=0.085, opening=0.07, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
+)
+REACH_AFTER_S = dict(
+    jaw=0.075, opening=0.06, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
+)
+# Standard deviation of the low pass.
+INERTIA_S = dict(
+    jaw=0.022, opening=0.013, width=0.02, protrusion=0.022, tuck=0.01, tongue=0.012, teeth=0.015
+)
+REST = np.array(pause().targets)
+CORE_MARGIN_S = 0.06
+ROUNDING_S = 0.012
+# A gap shorter than this does not bring the mouth to rest.
+WHOLE_PAUSE_S = 0.25
+# Lips that touch do so for at least one frame of 25 fps, wherever the frame falls.
+SHORTEST_CONTACT_S = 0.04
+STOP_SHARE = 0.6
+CONTACT_OPENING = -0.08
+CONTACT_RAMP_S = 0.09
+FULL_PRESS = 0.25
+# Vowels without stress, with secondary and primary stress: de Jong 1995, stress as local
+# hyperarticulation.
+STRESS_GAIN = (0.86, 1.0, 1.12)
+MANNER_RANGE = (0.5, 1.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A gesture in time; `weight` scales its strengths, `gain` its way from rest."""
+
+    gesture: Gesture
+    start_s: float
+    end_s: float
+    weight: float = 1.0
+    gain: float = 1.0
+
+
+def articulate(
+    phones: Sequence[Phone], *, seconds: float, manner: float
+) -> Float[np.ndarray, "samples 8"]:
+    """Articulator tracks at 100 Hz; sample i is the posture at i / 100 s.
+
+    Args:
+      phones: in their order, not overlapping, inside [0, seconds]; gaps are pauses, and the clip
+        starts from and ends in one. A stop's phone holds its closure as well as its burst.
+      seconds: of the clip.
+      manner: 1 is normal speech; less is hypo- and more is hyperarticulated, 0.5 to 1.5
+        (Lindblom 1990). It scales the way from rest and, the other way, the overlap.
+
+    Returns:
+      float32, round(100 seconds) samples of ARTICULATORS: jaw, opening, protrusion, tuck,
+      tongue, teeth and press in [0, 1], width in [-1, 1]. /p b m/ touch: opening is 0 and press
+      above 0 for SHORTEST_CONTACT_S and more.
+
+    Raises:
+      UserError: for unknown labels, phones out of order and a manner out of its range.
+    """
+    if not MANNER_RANGE[0] <= manner <= MANNER_RANGE[1]:
+        raise UserError(f"manner of articulation: got {manner}, want 0.5 to 1.5")
+    placed = _placed(phones, seconds=seconds, manner=manner)
+    times_s = np.arange(round(RATE_HZ * seconds)) / RATE_HZ
+    raw = np.stack(
+        [
+            _blended(placed, times_s, articulator=place, reach_gain=manner**-0.5)
+            for place in range(len(TARGETS))
+        ],
+        axis=1,
+    )
+    raw[:, 1] = _touching(raw[:, 1], placed, times_s)
+    return _visible(raw)
+
+
+def at_frames(
+    track_100hz: Float[np.ndarray, "samples a"], num_frames: int
+) -> Float[np.ndarray, "t a"]:
+    """The track at the middle of each frame of 25 fps: 0.04 f + 0.02 s, sample 4 f + 2.
+
+    An instant and no mean over the exposure: a closure of two or three samples would not be one.
+
+    Raises:
+      UserError: if the track is shorter than the frames.
+    """
+    needed = SAMPLES_PER_FRAME * num_frames
+    if len(track_100hz) < needed:
+        raise UserError(
+            f"articulation of {num_frames} frames: got {len(track_100hz)} samples of 100 Hz, "
+            f"want {needed}; articulate the whole clip"
+        )
+    return track_100hz[2:needed:SAMPLES_PER_FRAME]
+
+
+def _placed(phones: Sequence[Phone], *, seconds: float, manner: float) -> list[Placed]:
+    """All gestures in time, pauses of the gaps and beyond both ends included."""
+    found: list[Placed] = []
+    # The mouth is at rest before the clip and after it.
+    silent_from_s = -1.0
+    for phone in phones:
+        if phone.label == PAUSE:
+            continue
+        if phone.end_s <= phone.start_s or phone.start_s < max(silent_from_s, 0.0) - 1e-6:
+            raise UserError(
+                f"phone {phone.label!r} at {phone.start_s} to {phone.end_s} s: want phones in "
+                f"order, without overlap and with a length, after {max(silent_from_s, 0.0)} s"
+            )
+        found += _pause_between(silent_from_s, phone.start_s)
+        found.append(_in_time(phone, manner))
+        silent_from_s = phone.end_s
+    if silent_from_s > seconds + 1e-3:
+        raise UserError(f"phones end at {silent_from_s} s, after the clip of {seconds} s")
+    return found + _pause_between(silent_from_s, seconds + 1.0)
+
+
+def _pause_between(start_s: float, end_s: float) -> list[Placed]:
+    length_s = end_s - start_s
+    if length_s < 0.02:
+        return []
+    return [Placed(pause(), start_s, end_s, weight=min(1.0, (length_s / WHOLE_PAUSE_S) ** 2))]
+
+
+def _in_time(phone: Phone, manner: float) -> Placed:
+    posture = gesture(phone.label, phone.stress)
+    stress = STRESS_GAIN[phone.stress] if posture.is_vowel else 1.0
+    return Placed(posture, phone.start_s, phone.end_s, weight=stress, gain=stress * manner)
+
+
+def _blended(
+    placed: Sequence[Placed], times_s: np.ndarray, *, articulator: int, reach_gain: float
+) -> np.ndarray:
+    """Cohen and Massaro's mean of the targets of one articulator, low-passed."""
+    name = TARGETS[articulator]
+    total, weights = np.zeros_like(times_s), np.zeros_like(times_s)
+    for item in placed:
+        rest, target = REST[articulator], item.gesture.targets[articulator]
+        if item.gesture.contact == "" or name != "opening":
+            target = rest + item.gain * (target - rest)
+        strength = item.weight * item.gesture.strengths[articulator]
+        gain = reach_gain / item.gesture.agility
+        before, after = REACH_BEFORE_S[name] * gain, REACH_AFTER_S[name] * gain
+        dominance = strength * np.exp(-_distance(item, times_s, before, after))
+        total += dominance * target
+        weights += dominance
+    return gaussian_filter1d(total / weights, INERTIA_S[name] * RATE_HZ, mode="nearest")
+
+
+def _distance(item: Placed, times_s: np.ndarray, before_s: float, after_s: float) -> np.ndarray:
+    """How far each time is from the gesture, in reaches."""
+    margin_s = min(CORE_MARGIN_S, (item.end_s - item.start_s) / 2)
+    early_s = np.maximum(item.start_s + margin_s - times_s, 0.0)
+    late_s = np.maximum(times_s - item.end_s + margin_s, 0.0)
+    rounded_s = np.hypot(early_s + late_s, ROUNDING_S) - ROUNDING_S
+    return np.where(early_s > 0, rounded_s / before_s, rounded_s / after_s)
+
+
+def _touching(opening: np.ndarray, placed: Sequence[Placed], times_s: np.ndarray) -> np.ndarray:
+    """Lowers the curve where lips that must touch would not, between strong neighbours."""
+    for item in placed:
+        if not item.gesture.contact:
+            continue
+        length_s = item.end_s - item.start_s
+        if item.gesture.contact != HOLD:
+            length_s *= STOP_SHARE
+        middle_s = item.start_s + length_s / 2
+        half_s = max(length_s / 2 * 0.8, SHORTEST_CONTACT_S / 2)
+        outside_s = np.maximum(np.abs(times_s - middle_s) - half_s, 0.0)
+        inside = outside_s <= 0
+        if not inside.any():
+            continue
+        excess = max(float(opening[inside].max()) - CONTACT_OPENING, 0.0)
+        ramp = 0.5 + 0.5 * np.cos(np.pi * np.minimum(outside_s / CONTACT_RAMP_S, 1.0))
+        # Not below the contact itself, so that a neighbouring sound is not shut as well.
+        opening = np.where(
+            opening > CONTACT_OPENING,
+            np.maximum(opening - excess * ramp, np.minimum(opening, CONTACT_OPENING)),
+            opening,
+        )
+    return opening
+
+
+def _visible(raw: np.ndarray) -> np.ndarray:
+    """Clips to the ranges; behind closed lips there are neither teeth nor a tongue."""
+    track = dict(zip(TARGETS, raw.T, strict=True))
+    opening = np.clip(track["opening"], 0.0, 1.0)
+    gap = np.clip(opening / 0.12, 0.0, 1.0)
+    track["press"] = np.clip((REST[1] - track["opening"]) / FULL_PRESS, 0.0, 1.0)
+    track["opening"] = opening
+    track["teeth"] = track["teeth"] * gap
+    track["tongue"] = track["tongue"] * gap
+    low = dict.fromkeys(ARTICULATORS, 0.0) | {"width": -1.0}
+    columns = [np.clip(track[name], low[name], 1.0) for name in ARTICULATORS]
+    return np.stack(columns, axis=1).astype(np.float32)
