@@ -26,12 +26,15 @@ _PUNCTUATION = " \t\n.,;:!?¡¿\"'()-–—…«»„“”"
 
 # A sound may cross zero for a few samples; a closure is longer.
 _SHORTEST_SILENCE_SAMPLES = round(0.004 * RATE_HZ)
+_SHORTEST_GLOTTAL_STOP_SAMPLES = round(0.015 * RATE_HZ)
 _SONORANTS = ("nasal", "approximant", "lateral", "tap", "trill")
 _SPEECH_BAND = butter(2, (500, 3500), btype="bandpass", fs=RATE_HZ, output="sos")
 # About one period of a deep voice, so that the level does not follow single periods.
 _LEVEL_WINDOW_SAMPLES = round(0.012 * RATE_HZ)
 # A nasal or liquid keeps at least this share of the time up to the mark of its vowel.
 _SMALLEST_SHARE = 0.2
+_SHORTEST_SOUND_SAMPLES = round(0.008 * RATE_HZ)
+_CODA_SHARE = 0.35
 # The share of a label's time that its first phone takes. A diphthong's glide is rather less than
 # half of it (Gay 1968, J. Acoust. Soc. Am. 44, 1570); the same is taken for a vowel with r or l.
 _FIRST_SHARE_VOWEL = 0.6
@@ -63,6 +66,7 @@ def phones_and_words(
         UserError: a label is not in the inventory.
     """
     sounds = _without_short_pauses(_sounds(utterance), total=len(utterance.samples))
+    sounds = _with_room(sounds, total=len(utterance.samples))
     ends = [sound.start for sound in sounds[1:]] + [len(utterance.samples)]
     phones: list[Phone] = []
     spans: dict[int, tuple[float, float]] = {}
@@ -142,7 +146,7 @@ def _placed(label: str, place: _Place, samples: Int16[np.ndarray, " n"]) -> list
             start = quiet
     elif silence_before:
         start = mark
-        if not place.after_pause:
+        if not place.after_pause and mark - quiet >= _SHORTEST_GLOTTAL_STOP_SAMPLES:
             return [_Sound(GLOTTAL_STOP, quiet, quiet, word), _Sound(label, mark, mark, word)]
     elif previous is not None and _manner(previous.label) in _SONORANTS:
         start = _opening(samples, previous.mark, mark)
@@ -195,9 +199,25 @@ def _taking_over(pause: _Sound, sound: _Sound) -> list[_Sound]:
     """The sound with the time of a short pause before it."""
     if sound.start == pause.start:
         return [sound]
-    if _manner(sound.label) == "vowel":
+    long = sound.start - pause.start >= _SHORTEST_GLOTTAL_STOP_SAMPLES
+    if long and _manner(sound.label) == "vowel":
         return [dataclasses.replace(pause, label=GLOTTAL_STOP, word=sound.word), sound]
     return [dataclasses.replace(sound, start=pause.start)]
+
+
+def _with_room(sounds: list[_Sound], *, total: int) -> list[_Sound]:
+    """A sound of no length gets the last part of the one before.
+
+    espeak speaks a British `l` after a vowel within that vowel, and marks it at its end.
+    """
+    placed = sounds[:1]
+    ends = [sound.start for sound in sounds[2:]] + [total]
+    for sound, end in zip(sounds[1:], ends, strict=True):
+        if end - sound.start < _SHORTEST_SOUND_SAMPLES:
+            taken = _CODA_SHARE * (sound.start - placed[-1].start)
+            sound = dataclasses.replace(sound, start=sound.start - round(taken))
+        placed.append(sound)
+    return placed
 
 
 def _split(sound: _Sound, end: int) -> list[Phone]:

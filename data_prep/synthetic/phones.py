@@ -6,7 +6,8 @@ and tie bars are no part of a label: how long a phone lasts is in its times, its
 `Phone.stress`.
 
 Source: the IPA chart (International Phonetic Association, 2020): place, manner, voicing, height,
-backness and rounding of every symbol.
+backness and rounding of every symbol; `ᵻ` and `ᵿ` are the Oxford dictionary's near-close central
+vowels.
 """
 
 import dataclasses
@@ -130,6 +131,8 @@ _VOWELS = {
     "ɪ": (0.17, 0.15, False),
     "ʏ": (0.17, 0.15, True),
     "ʊ": (0.17, 0.85, True),
+    "ᵻ": (0.17, 0.5, False),
+    "ᵿ": (0.17, 0.5, True),
     "e": (0.33, 0.0, False),
     "ø": (0.33, 0.0, True),
     "ɘ": (0.33, 0.5, False),
@@ -152,7 +155,7 @@ _VOWELS = {
     "ɑ": (1.0, 1.0, False),
     "ɒ": (1.0, 1.0, True),
 }
-_NASAL_VOWELS = ("i", "u", "e", "o", "ɛ", "œ", "ɔ", "ɐ", "a", "ɑ")
+_NASAL_VOWELS = ("i", "u", "ɪ", "ʊ", "e", "o", "ɛ", "œ", "ɔ", "ɐ", "a", "ɑ")
 _TILDE = "\N{COMBINING TILDE}"
 _ROUNDED_PLACES = ("labiovelar", "labiopalatal")
 
@@ -195,6 +198,8 @@ _STRESS_MARKS = {"ˈ": 2, "ˌ": 1}
 # Long (some of espeak's tables write an ordinary colon), half-long, tie bars, espeak's hyphen
 # after a vowel that runs into the next word.
 _DROPPED = str.maketrans("", "", "ːˑ:\u0361\u035c-")
+# The glide after a palatalised consonant comes as a label of its own.
+_PALATALISATION = str.maketrans("ʲ", "j")
 _LONGEST_LABEL = max(len(label) for label in PHONES)
 
 
@@ -209,7 +214,7 @@ def split_label(label: str) -> tuple[tuple[str, ...], int]:
     """
     stress = _STRESS_MARKS.get(label[:1], 0)
     rest = label[1:] if stress else label
-    rest = rest.translate(_DROPPED)
+    rest = rest.translate(_DROPPED).translate(_PALATALISATION)
     parts: list[str] = []
     while rest:
         for length in range(min(_LONGEST_LABEL, len(rest)), 0, -1):
