@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data_layouts
+from benchmarks import data_layouts, report
 from benchmarks.usual_loader import (
     PINNED_RESAMPLER,
     RESAMPLER,
@@ -124,6 +124,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if min(args.rounds, args.clips, args.workers) < 1 or args.seconds <= 0:
         raise UserError("bench data: --rounds, --clips, --workers and --seconds must be positive")
     with tempfile.TemporaryDirectory(prefix="talkjax_bench_data_") as scratch:
+        report.say(
+            f"writing up to {args.clips} clips of {args.videos or args.data} in both layouts"
+        )
         layouts = _layouts(pathlib.Path(scratch), args)
         settings = SETTINGS | {
             "path": str(layouts.records),
@@ -161,6 +164,7 @@ def _layouts(scratch: pathlib.Path, args: argparse.Namespace) -> data_layouts.La
 
 
 def _loaders(layouts: data_layouts.Layouts, settings: dict[str, Any]) -> dict[str, Loader]:
+    report.say("decoding every picture once, for talkjax_kept")
     picture_mb = settings["image_size"] ** 2 * 3 / 2**20
     keeping = settings | {"keep_decoded_mb": layouts.frames * picture_mb}
     rng = np.random.default_rng(0)
@@ -203,12 +207,15 @@ def _alternate(
 ) -> dict[str, list[tuple[float, float]]]:
     """(windows per core-second, windows per second) of each loader in each round."""
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
+    report.say(f"first batches of the loaders {', '.join(loaders)}")
     for loader in loaders.values():  # imports, first reads
         loader.next_batch()
         loader.after()
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         for name, loader in loaders.items():
             measured[name].append(_time(loader, seconds))
+        found = ", ".join(f"{name} {pairs[-1][0]:.0f}" for name, pairs in measured.items())
+        report.say(f"round {number} of {rounds}, windows per core-second: {found}")
     return measured
 
 

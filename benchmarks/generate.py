@@ -6,6 +6,8 @@ with the length: the longest case may take at most 10% more than the shortest. A
 measured as it is, and made longer than the shortest sound: cut by that one, it must go to and
 fro for a longer one, which is when frames have to be held.
 
+Without a face the picture is a portrait that comes with matplotlib, without a voice the sound is a
+hum: what is seen and said matters little to the speed.
 Without `--checkpoint` a config's model with random weights is written first: neither speed nor
 memory depends on what the weights are.
 """
@@ -22,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import report
 from talkjax.errors import UserError
 
 TARGET_MEMORY_RATIO = 1.10
+PORTRAIT = "grace_hopper.jpg"
 # By how much the "longer video" outlasts the shortest sound.
 LONGER_S = 10.0
 # A process starts with the peak memory of the one it was forked from (Linux keeps the larger
@@ -40,23 +44,27 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak_memory_mb":
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--picture", type=Path, help="a face to be measured as a still picture")
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        help="a face to be measured as a still picture (default: a portrait, unless --video)",
+    )
     parser.add_argument(
         "--video", type=Path, help="a face to be measured as a video, as it is and made longer"
     )
-    parser.add_argument("--voice", type=Path, required=True, help="speech; repeated as needed")
+    parser.add_argument("--voice", type=Path, help="speech, repeated as needed (default: a hum)")
     parser.add_argument("--checkpoint", type=Path, help="a workdir or an exported folder")
     parser.add_argument(
         "--variant",
-        default="full",
-        help="without --checkpoint: variant of configs/synctalkface_grid.py (default: full)",
+        default="cpu",
+        help="without --checkpoint: variant of configs/synctalkface_grid.py (default: cpu)",
     )
     parser.add_argument(
         "--seconds",
         type=float,
         nargs="+",
-        default=[30.0, 600.0],
-        help="lengths of sound (default: 30 600)",
+        default=[10.0, 60.0],
+        help="lengths of sound (default: 10 60, which is quick; the target is for 30 600)",
     )
 
 
@@ -65,23 +73,28 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     faces = {"picture": args.picture, "video": args.video}
     faces = {kind: path for kind, path in faces.items() if path is not None}
     if not faces:
-        raise UserError("bench generate: nothing to measure; give --picture, --video or both")
+        faces = {"picture": portrait()}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        if args.checkpoint is None:
+            report.say(f"making a checkpoint with random weights, variant {args.variant}")
         checkpoint = args.checkpoint or untrained(args.variant, work / "checkpoint")
+        voice = args.voice or hum(work / "hum.wav")
         if args.video is not None:
             longer_s = min(args.seconds) + LONGER_S
             faces["longer video"] = looped(args.video, work / "longer.mp4", seconds=longer_s)
         cases = []
         for kind, face in faces.items():
             for seconds in args.seconds:
-                sound = repeated(args.voice, work / f"{seconds}.wav", seconds=seconds)
+                report.say(f"talkjax generate: {kind} {face.name}, {seconds:g} s of sound")
+                sound = repeated(voice, work / f"{seconds}.wav", seconds=seconds)
                 flags = ["--checkpoint", checkpoint, "--face", face, "--audio", sound]
                 case = measure([*flags, "--out", work / "out.mp4"])
                 cases.append({"face": kind, "audio_seconds": seconds, **case})
                 print(json.dumps(cases[-1]), file=sys.stderr, flush=True)
     model = str(args.checkpoint) if args.checkpoint else f"random weights, variant {args.variant}"
-    return {"model": model, "cases": cases, "memory": memory_ratios(cases)}
+    files = {kind: face.name for kind, face in faces.items()} | {"voice": voice.name}
+    return {"model": model, "files": files, "cases": cases, "memory": memory_ratios(cases)}
 
 
 def measure(flags: list) -> dict[str, Any]:
@@ -125,6 +138,25 @@ def memory_ratios(cases: list[dict[str, Any]]) -> dict[str, Any]:
         ratios[kind] = round(own[-1]["peak_memory_mb"] / own[0]["peak_memory_mb"], 3)
     met = all(ratio <= TARGET_MEMORY_RATIO for ratio in ratios.values())
     return {"longest_over_shortest": ratios, "target": TARGET_MEMORY_RATIO, "met": met}
+
+
+def portrait() -> Path:
+    """A photograph of Grace Hopper (U.S. Navy, public domain) that matplotlib installs."""
+    from matplotlib import cbook
+
+    return Path(cbook.get_sample_data(PORTRAIT, asfileobj=False))
+
+
+def hum(out: Path) -> Path:
+    """Two seconds of a swelling tone, as a 16 kHz mono WAV."""
+    time_s = np.arange(32_000) / 16_000
+    wave_form = 0.3 * np.sin(2 * np.pi * 150 * time_s) * np.sin(4 * np.pi * time_s) ** 2
+    with wave.open(str(out), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((wave_form * 32767).astype("<i2").tobytes())
+    return out
 
 
 def repeated(voice: Path, out: Path, *, seconds: float) -> Path:

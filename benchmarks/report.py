@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import sys
+import time
 from importlib import metadata
 from typing import Any
 
@@ -42,6 +43,14 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+_started_s = time.monotonic()
+
+
+def say(text: str) -> None:
+    """What is done now, on stderr, with the seconds since the start."""
+    print(f"[{time.monotonic() - _started_s:4.0f} s] {text}", file=sys.stderr, flush=True)
 
 
 def write(path: str | os.PathLike, result: dict[str, Any]) -> None:

@@ -18,9 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
 from talkjax.errors import UserError
 
 WARM_UP_STEPS = 2
+DEFAULT_CONFIG = "configs/synctalkface_grid.py:cpu"
 DEFINITIONS = {
     "steps_per_s": "of wall time, over all steps of a round, data included",
     "windows_per_s": "training windows (clips, times the windows of each for the sync critic)",
@@ -33,7 +35,12 @@ DEFINITIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, metavar="FILE[:variant]", help="what to train")
+    parser.add_argument(
+        "--config",
+        default=DEFAULT_CONFIG,
+        metavar="FILE[:variant]",
+        help="what to train (default: %(default)s)",
+    )
     parser.add_argument(
         "--data", help="a prepared folder (default: fake://16x75 at the config's image size)"
     )
@@ -50,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="random",
         help="weights of the frozen experts (default: random)",
     )
-    parser.add_argument("--steps", type=int, default=20, help="of a round (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=10, help="of a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
 
 
@@ -63,6 +70,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from talkjax import assemble
     from talkjax.infer.generate import peak_memory_mb
 
+    report.say(f"{args.config}: data, nets and {args.experts} experts")
     with tempfile.TemporaryDirectory(prefix="talkjax_bench_train_") as scratch:
         config = _config(args, scratch)
         job = assemble.make_job(config, workdir=Path(scratch), copy_experts=False)
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     trainer = Trainer(job, assemble.make_data(config, split=config.data.split, seed=0))
     with contextlib.closing(trainer):
         trainer.round(WARM_UP_STEPS)
-        rounds = [trainer.round(args.steps) for _ in range(args.rounds)]
+        rounds = _rounds(trainer, args.rounds, steps=args.steps)
     # mel_chunk has one window per item: (clips[, windows], mel bins, mel frames).
     windows = math.prod(spec["mel_chunk"].shape[:-2])
     return {
@@ -98,6 +106,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "device_memory_mb": trainer.device_memory_mb(),
         "host_peak_memory_mb": round(peak_memory_mb(), 1),
     }
+
+
+def _rounds(trainer: "Trainer", count: int, *, steps: int) -> list[tuple[float, float]]:
+    found = []
+    for number in range(1, count + 1):
+        found.append(trainer.round(steps))
+        step_s, waiting = found[-1]
+        report.say(
+            f"round {number} of {count}: {1 / step_s:.3g} steps/s, {waiting:.0%} of the time "
+            "waiting for data"
+        )
+    return found
 
 
 def _config(args: argparse.Namespace, scratch: str):
@@ -170,6 +190,7 @@ class Trainer:
         from talkjax.dry_run import memory_mb
 
         if phases not in self._compiled:
+            report.say(f"compiling the step ({', '.join(phases)}); minutes on a CPU")
             started = time.perf_counter()
             lowered = self._step_fn.lower(
                 self.state, batch, self._experts, self._root, active_phases=phases

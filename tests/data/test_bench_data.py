@@ -59,7 +59,9 @@ def test_one_command_prints_and_writes_the_comparison(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--rounds", "1", "--seconds", "0.1", "--data", "fake://2x12?size=32"]
     assert cli.main(["bench", "data", *words, "--out", str(out)]) == 0
-    assert capsys.readouterr().out == out.read_text()
+    said = capsys.readouterr()
+    assert said.out == out.read_text()
+    assert "round 1 of 1, windows per core-second: talkjax " in said.err.splitlines()[-1]
     result = json.loads(out.read_text())
     assert result["layouts"]["made"] == "from_records"
     assert set(result["windows_per_core_second"]) == set(result["definitions"]) - {

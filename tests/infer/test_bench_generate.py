@@ -2,8 +2,11 @@ import sys
 import wave
 
 import numpy as np
+from PIL import Image
 
 from benchmarks import generate
+from talkjax.media.audio import is_silent, read_audio
+from talkjax.media.detector import DlibDetector
 from talkjax.media.video import FrameReader, ping_pong_index
 from tests.infer.conftest import VIDEO_FRAMES
 from tests.media.test_audio import tone, write_wav
@@ -28,6 +31,12 @@ def test_memory_is_compared_per_face_between_the_longest_and_the_shortest():
     assert found["longest_over_shortest"] == {"picture": 1.05, "video": 1.2}
     assert not found["met"]
     assert generate.memory_ratios(cases)["met"]
+
+
+def test_without_files_a_face_that_dlib_finds_and_a_sound_that_is_heard(tmp_path):
+    with Image.open(generate.portrait()) as picture:
+        assert len(DlibDetector().detect(np.asarray(picture.convert("RGB")))) == 1
+    assert not is_silent(read_audio(generate.hum(tmp_path / "hum.wav")))
 
 
 def test_the_voice_is_repeated_to_the_length(sound, tmp_path):
