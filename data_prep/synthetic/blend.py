@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.synthetic import head_mesh
 from data_prep.synthetic.head_mesh import SkinMesh
-from data_prep.synthetic.head_surface import _bump, _step
+from data_prep.synthetic.fields import bump, smoothstep
 from talkjax.arrays import Float
 
 SHAPES = ("jaw", "opening", "spread", "round", "protrusion", "tuck", "press", "teeth", "brow")
@@ -101,9 +101,9 @@ class _Field:
 
     def jaw(self) -> np.ndarray:
         x, y = self.points[:, 0], self.points[:, 1]
-        below = _step((-0.78 - 0.10 * _step((0.6 - np.abs(x)) / 0.4) - y) / 0.62)
+        below = smoothstep((-0.78 - 0.10 * smoothstep((0.6 - np.abs(x)) / 0.4) - y) / 0.62)
         off_lips = 1 - np.exp(-((self.away / 0.20) ** 2))
-        front = _step((self.points[:, 2] + 1.25) / 0.5)
+        front = smoothstep((self.points[:, 2] + 1.25) / 0.5)
         # The underside hardly follows where it meets the neck.
         return jaw_motion(self.points) * (below * off_lips * front)[:, None]
 
@@ -160,5 +160,5 @@ class _Field:
 
     def brow(self) -> np.ndarray:
         x, y = np.abs(self.points[:, 0]), self.points[:, 1]
-        raised = _bump(x, y, (0.45, 0.42), (0.60, 0.24)) * _step((y - 0.12) / 0.14)
-        return self._moved(y=0.075 * raised * _step((self.points[:, 2] + 0.9) / 0.4))
+        raised = bump(x, y, (0.45, 0.42), (0.60, 0.24)) * smoothstep((y - 0.12) / 0.14)
+        return self._moved(y=0.075 * raised * smoothstep((self.points[:, 2] + 0.9) / 0.4))

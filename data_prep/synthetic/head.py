@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from data_prep.synthetic import blend, head_mesh, parts, raster, skin
+from data_prep.synthetic import bake, blend, extras, hair, head_mesh, parts, raster, skin
 from data_prep.synthetic.anchors import Anchors, build_anchors
 from data_prep.synthetic.head_surface import EYE_X, Surface
 from data_prep.synthetic.identity import Identity, Shape
@@ -43,7 +43,13 @@ def build_head(identity: Identity) -> Head:
     face = _skin_part(mesh, surface)
     lip = face.points[head_mesh.FIRST_LIP_RING * head_mesh.NUM_AROUND + head_mesh.NUM_AROUND // 4]
     bending = [face, *parts.teeth(identity, lip[2], lip[1]), parts.tongue(lip[2], lip[1])]
-    stiff = [*parts.eyeballs(), *parts.body(identity)]
+    stiff = [
+        *parts.eyeballs(),
+        *parts.body(identity),
+        *extras.ears(identity, surface),
+        *extras.glasses(identity),
+        *hair.build(identity, surface),
+    ]
     anchors = build_anchors(
         mesh, face.points, face.shapes, surface=surface, eyes=eye_table(identity.shape)
     )
@@ -125,16 +131,43 @@ def _joined(
         np.broadcast_to(np.asarray(piece.material, dtype=np.int32), len(piece.triangles))
         for piece in everything
     ]
+    rest = np.concatenate([piece.points for piece in everything]).astype(np.float32)
+    triangles = np.concatenate(
+        [piece.triangles + start for piece, start in zip(everything, sizes[:-1], strict=True)]
+    ).astype(np.int32)
+    material = np.ascontiguousarray(np.concatenate(materials))
+    _bake_light(attributes, rest, triangles, material, identity)
     return Head(
-        rest=np.concatenate([piece.points for piece in everything]).astype(np.float32),
+        rest=rest,
         shapes=np.concatenate([piece.shapes for piece in bending], axis=1).astype(np.float32),
         follows=np.concatenate([piece.follows for piece in everything]).astype(np.float32),
-        triangles=np.concatenate(
-            [piece.triangles + start for piece, start in zip(everything, sizes[:-1], strict=True)]
-        ).astype(np.int32),
-        materials=np.ascontiguousarray(np.concatenate(materials)),
+        triangles=triangles,
+        materials=material,
         attributes=attributes,
         skin_rgb_gloss=skin.paint(identity, surface),
         eyes=anchors.eyes,
         anchors=anchors,
     )
+
+
+def _bake_light(
+    attributes: np.ndarray,
+    rest: np.ndarray,
+    triangles: np.ndarray,
+    material: np.ndarray,
+    identity: Identity,
+) -> None:
+    """Soft shadows of the head at rest, multiplied into the attributes."""
+    normals = np.empty_like(rest)
+    raster.vertex_normals(rest, triangles, normals)
+    casts = np.isin(material, (raster.SKIN, raster.LID, raster.FLESH, raster.CLOTH, raster.HAIR))
+    cut = attributes[triangles, raster.CUT].min(axis=1) < 0
+    key = np.array(identity.key_direction)
+    ambient, lit = bake.light_reach(rest, normals, triangles[casts & ~cut], key)
+    # Behind the lips and the lids the shaders know better.
+    outside = np.zeros(len(rest), dtype=bool)
+    outside[triangles[casts | (material == raster.FRAME)]] = True
+    lips = np.arange(len(rest)) < (head_mesh.OUTLINE_RING + 1) * head_mesh.NUM_AROUND
+    ambient = np.where(lips, np.maximum(ambient, 0.45), ambient)
+    attributes[outside, raster.AMBIENT] *= ambient[outside]
+    attributes[outside, raster.SHADOW] *= lit[outside]

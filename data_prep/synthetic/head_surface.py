@@ -16,6 +16,7 @@ import dataclasses
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from data_prep.synthetic.fields import bump, smoothstep
 from data_prep.synthetic.identity import Shape
 from talkjax.arrays import Float
 
@@ -56,7 +57,7 @@ class Surface:
         self, angle: Float[np.ndarray, "*n"], row: Float[np.ndarray, "*n"]
     ) -> Float[np.ndarray, "*n 3"]:
         """Points of the canonical, sculpted skin (before `stretch`)."""
-        points = self._loft(angle, row)
+        points = self.loft(angle, row)
         return points + self._sculpted(points)
 
     def locate(
@@ -66,7 +67,7 @@ class Surface:
         angle = np.arctan2(xy[:, 0], 1.3)
         row = xy[:, 1].copy()
         for _ in range(20):
-            points = self._loft(angle, row)
+            points = self.loft(angle, row)
             angle = angle + 0.7 * (xy[:, 0] - points[:, 0]) / 1.25
             row = row + 0.8 * (xy[:, 1] - points[:, 1])
         return angle, np.clip(row, *ROW_RANGE)
@@ -96,20 +97,21 @@ class Surface:
         out[..., 1] = PchipInterpolator(heights, wanted, extrapolate=True)(points[..., 1])
         return out
 
-    def _loft(self, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
+    def loft(self, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """The smooth head without features; x, y are all but those of `at`."""
         shape = self.shape
         front_y, front_z, width, side_y, side_z, back_y, back_z, power = (
             PchipInterpolator(ROWS[::-1, 0], ROWS[::-1, 1:])(np.clip(row, *ROW_RANGE))
             .reshape(-1, 8)
             .T.reshape(8, *row.shape)
         )
-        upper = _step((row - 0.1) / 0.9)
-        jaw = _step((-0.45 - row) / 0.9)
+        upper = smoothstep((row - 0.1) / 0.9)
+        jaw = smoothstep((-0.45 - row) / 0.9)
         cheek = 1 - upper - jaw
         width = width * (
             upper * shape.skull_width + cheek * shape.cheek_width + jaw * shape.jaw_width
         )
-        width = width - 0.12 * jaw * (shape.chin_point - 0.5) * _step((-1.1 - row) / 0.6)
+        width = width - 0.12 * jaw * (shape.chin_point - 0.5) * smoothstep((-1.1 - row) / 0.6)
         sine, cosine = np.sin(angle), np.cos(angle)
         front = cosine >= 0
         depth = np.where(front, front_z - side_z, side_z - back_z)
@@ -127,34 +129,34 @@ class Surface:
         ax = np.abs(x)
         push = np.zeros_like(x)
         # Muzzle over the teeth, chin, groove between chin and lip.
-        push += 0.115 * _bump(x, y, (0, -1.08), (0.42, 0.34))
-        push += (0.05 + 0.09 * shape.chin_out) * _bump(x, y, (0, -1.64), (0.26, 0.17))
-        push += 0.03 * shape.chin_cleft * -_bump(x, y, (0, -1.66), (0.03, 0.09))
-        push -= 0.05 * _bump(x, y, (0, -1.385), (0.30, 0.085))
+        push += 0.115 * bump(x, y, (0, -1.08), (0.42, 0.34))
+        push += (0.05 + 0.09 * shape.chin_out) * bump(x, y, (0, -1.64), (0.26, 0.17))
+        push += 0.03 * shape.chin_cleft * -bump(x, y, (0, -1.66), (0.03, 0.09))
+        push -= 0.05 * bump(x, y, (0, -1.385), (0.30, 0.085))
         # Cheekbones, cheeks, the hollow under them, temples.
-        push += (0.05 + 0.06 * shape.cheekbones) * _bump(ax, y, (0.74, -0.36), (0.24, 0.20))
-        push += (0.03 + 0.10 * shape.fullness) * _bump(ax, y, (0.60, -0.88), (0.28, 0.32))
-        push -= 0.05 * (1 - shape.fullness) * _bump(ax, y, (0.80, -0.86), (0.18, 0.26))
-        push -= 0.05 * _bump(ax, y, (1.02, 0.42), (0.16, 0.30))
+        push += (0.05 + 0.06 * shape.cheekbones) * bump(ax, y, (0.74, -0.36), (0.24, 0.20))
+        push += (0.03 + 0.10 * shape.fullness) * bump(ax, y, (0.60, -0.88), (0.28, 0.32))
+        push -= 0.05 * (1 - shape.fullness) * bump(ax, y, (0.80, -0.86), (0.18, 0.26))
+        push -= 0.05 * bump(ax, y, (1.02, 0.42), (0.16, 0.30))
         # The fold from the wing of the nose to beside the mouth.
         fold_x = 0.28 + 0.24 * np.clip((-0.66 - y) / 0.5, 0, 1.2)
-        along = _step((-0.60 - y) / 0.12) * _step((y + 1.22) / 0.3)
+        along = smoothstep((-0.60 - y) / 0.12) * smoothstep((y + 1.22) / 0.3)
         push -= (0.008 + 0.035 * shape.folds) * along * np.exp(-(((ax - fold_x) / 0.055) ** 2))
         # Brow ridge and glabella, sockets.
-        push += (0.02 + 0.07 * shape.brow_ridge) * _bump(ax, y, (0.42, 0.27), (0.34, 0.10))
-        push += 0.04 * shape.brow_ridge * _bump(x, y, (0, 0.22), (0.16, 0.12))
-        push -= 0.085 * _bump(ax, y, (0.47, 0.03), (0.30, 0.17))
-        push -= 0.11 * _bump(ax, y, (0.235, 0.06), (0.10, 0.13))
-        push -= 0.03 * shape.bags * _bump(ax, y, (0.40, -0.20), (0.22, 0.04))
-        push += 0.02 * shape.bags * _bump(ax, y, (0.45, -0.14), (0.18, 0.04))
+        push += (0.02 + 0.07 * shape.brow_ridge) * bump(ax, y, (0.42, 0.27), (0.34, 0.10))
+        push += 0.04 * shape.brow_ridge * bump(x, y, (0, 0.22), (0.16, 0.12))
+        push -= 0.085 * bump(ax, y, (0.47, 0.03), (0.30, 0.17))
+        push -= 0.11 * bump(ax, y, (0.235, 0.06), (0.10, 0.13))
+        push -= 0.03 * shape.bags * bump(ax, y, (0.40, -0.20), (0.22, 0.04))
+        push += 0.02 * shape.bags * bump(ax, y, (0.45, -0.14), (0.18, 0.04))
         # Philtrum.
-        push -= 0.018 * _bump(x, y, (0, -0.88), (0.035, 0.09))
-        push += 0.012 * _bump(ax, y, (0.07, -0.88), (0.03, 0.10))
+        push -= 0.018 * bump(x, y, (0, -0.88), (0.035, 0.09))
+        push += 0.012 * bump(ax, y, (0.07, -0.88), (0.03, 0.10))
         moved = np.zeros_like(points)
-        front = _step((points[..., 2] + 0.95) / 0.4)
+        front = smoothstep((points[..., 2] + 0.95) / 0.4)
         moved[..., 2] = push * front
         # Cheeks and cheekbones also widen the face, not only deepen it.
-        moved[..., 0] = 0.25 * np.sign(x) * push * front * _step((ax - 0.5) / 0.4)
+        moved[..., 0] = 0.25 * np.sign(x) * push * front * smoothstep((ax - 0.5) / 0.4)
         self._add_nose(x, y, moved)
         self._add_lids(points, moved)
         return moved
@@ -190,11 +192,11 @@ class Surface:
         half = half * shape.nose_width
         moved[..., 2] += inside * height * np.exp(-((ax / half) ** 2.4))
         wing_y = -0.665 + 0.02 * shape.nose_upturn
-        wing = _bump(ax, y, (0.185 * shape.nose_width, wing_y), (0.085, 0.088))
+        wing = bump(ax, y, (0.185 * shape.nose_width, wing_y), (0.085, 0.088))
         moved[..., 2] += (0.17 + 0.02 * shape.nose_out) * wing
         moved[..., 0] += 0.035 * np.sign(x) * wing
         # The tip hangs over its base: pull the rows under it down and out of sight.
-        under = _bump(x, y, (0, -0.70), (0.17 * shape.nose_width, 0.06))
+        under = bump(x, y, (0, -0.70), (0.17 * shape.nose_width, 0.06))
         moved[..., 1] += (0.035 * shape.nose_upturn - 0.02) * under
 
     def _add_lids(self, points: np.ndarray, moved: np.ndarray) -> None:
@@ -207,18 +209,6 @@ class Surface:
         near = (away < radius**2) & (points[..., 2] > -0.8)
         softness = 0.022
         lifted = softness * np.logaddexp(z / softness, sphere / softness)
-        edge = _step((radius**2 - away) / (0.35 * radius**2))
+        edge = smoothstep((radius**2 - away) / (0.35 * radius**2))
         moved[..., 2] += np.where(near, (lifted - z) * edge, 0.0)
 
-
-def _step(value: np.ndarray) -> np.ndarray:
-    """Smoothstep: 0 below 0, 1 above 1."""
-    value = np.clip(value, 0.0, 1.0)
-    return value * value * (3 - 2 * value)
-
-
-def _bump(
-    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], radius: tuple[float, float]
-) -> np.ndarray:
-    """A Gaussian of height 1; `radius` is where it has fallen to 1/e."""
-    return np.exp(-(((x - centre[0]) / radius[0]) ** 2) - ((y - centre[1]) / radius[1]) ** 2)

@@ -142,7 +142,7 @@ def tongue(lip_z: float, mouth_y: float) -> Part:
     unit = np.stack(
         [np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], axis=-1
     )
-    points = unit * (0.20, 0.075, 0.30) + (0.0, mouth_y - 0.17, lip_z - 0.45)
+    points = unit * (0.19, 0.07, 0.28) + (0.0, mouth_y - 0.16, lip_z - 0.52)
     shapes = np.zeros((len(blend.SHAPES), len(points), 3))
     shapes[0] = 0.85 * blend.jaw_motion(points)
     return part(
@@ -176,7 +176,7 @@ def body(identity: Identity) -> list[Part]:
     )
     from scipy.interpolate import PchipInterpolator
 
-    height = np.concatenate([np.linspace(-0.95, -3.4, 46), np.linspace(-3.5, -6.0, 12)])
+    height = np.concatenate([np.linspace(-0.95, -3.4, 62), np.linspace(-3.5, -6.0, 12)])
     turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
     width, deep, middle = PchipInterpolator(-rows[:, 0], rows[:, 1:])(-height).T
     y, angle = np.meshgrid(height, turn, indexing="ij")

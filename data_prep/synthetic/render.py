@@ -11,7 +11,7 @@ roll > 0 tilts the head clockwise; x > 0 moves it right, y > 0 down, z > 0 towar
 import cv2
 import numpy as np
 
-from data_prep.synthetic import anchors, backdrop, blend, raster, shade, skin
+from data_prep.synthetic import anchors, backdrop, blend, hair, raster, shade, skin
 from data_prep.synthetic.head import build_head
 from data_prep.synthetic.identity import Identity
 from data_prep.synthetic.parts import linear
@@ -38,11 +38,7 @@ class FaceRenderer:
         self._head = build_head(identity)
         self._light = _light_table(identity)
         self._table = shade.gamma_table()
-        rng = np.random.Generator(np.random.Philox(key=identity.texture_seed + 1))
-        self._strands = np.clip(0.5 + 0.25 * skin.noise(rng, (256, 256), 2.0), 0, 1).astype(
-            np.float32
-        )
-        self._fray = (0.1 * skin.noise(rng, (256, 256), 2.0)).astype(np.float32)
+        self._strands, self._fray = hair.strands(identity)
         self._backdrop = backdrop.paint(identity)
         self._cloth = np.ones((64, 64, 3), dtype=np.float32)
         self._skin_frame = skin.frame()

@@ -181,6 +181,7 @@ def shade(
                     + wc * attributes[k, RED + channel]
                 )
             glint = 0.0
+            strand = 0.0
             gloss, sharpness = 0.0, 20.0
             wrap_r, wrap_g, wrap_b = 0.0, 0.0, 0.0
             if material == SKIN or material == LID:
@@ -226,7 +227,7 @@ def shade(
                 ]
                 for channel in range(3):
                     albedo[channel] *= 0.35 + 1.3 * strand
-                gloss, sharpness = 0.10 * strand, 9.0
+                gloss, sharpness = 0.0, 9.0
                 wrap_r = wrap_g = wrap_b = 0.3
             elif material == CLOTH:
                 r = int(v * cloth.shape[0]) % cloth.shape[0]
@@ -250,6 +251,14 @@ def shade(
             shine = gloss * half**sharpness * (sharpness + 8) * 0.11 * lit
             facing = max(nz, 0.0)
             rim = gloss * 1.5 * (1 - facing) ** 4 * ambient
+            if material == HAIR:
+                # Strands run down the surface: light glides off them in a band.
+                dot = ny
+                tx, ty, tz = -nx * dot, 1.0 - ny * dot, -nz * dot
+                size = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
+                slope = (tx * hx + ty * hy + tz * hz) / size
+                shine = 0.16 * strand * max(1 - slope * slope, 0.0) ** 14 * lit * max(cosine + 0.3, 0.0)
+                shine += 0.05 * strand * max(1 - slope * slope, 0.0) ** 60 * lit
             sky = 0.50 + 0.32 * ny + 0.22 * facing
             for channel in range(3):
                 wrap = wrap_r if channel == 0 else (wrap_g if channel == 1 else wrap_b)

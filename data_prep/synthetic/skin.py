@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from data_prep.synthetic.head_mesh import LipLines
-from data_prep.synthetic.head_surface import BROW_Y, Surface, _bump, _step
+from data_prep.synthetic.fields import bump, noise, smoothstep
+from data_prep.synthetic.head_surface import BROW_Y, Surface
 from data_prep.synthetic.identity import Identity, Shape
 from data_prep.synthetic.parts import linear
 from talkjax.arrays import Float
@@ -37,14 +38,14 @@ def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
     pores = noise(rng, (ROWS, COLUMNS), 3)
     colour *= (1 + 0.05 * blotches + 0.035 * pores)[..., None]
     ax = np.abs(x)
-    flush = _bump(ax, y, (0.62, -0.50), (0.34, 0.28)) + 0.8 * _bump(x, y, (0, -0.6), (0.2, 0.18))
+    flush = bump(ax, y, (0.62, -0.50), (0.34, 0.28)) + 0.8 * bump(x, y, (0, -0.6), (0.2, 0.18))
     colour *= 1 - identity.redness * flush[..., None] * np.array([0.02, 0.14, 0.13])
-    socket = _bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * _bump(
+    socket = bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * bump(
         ax, y, (0.3, 0.02), (0.1, 0.12)
     )
     colour *= 1 - (0.06 + 0.16 * identity.shape.bags) * socket[..., None] * np.array([0.8, 1, 0.8])
     gloss = (
-        0.35 + 0.5 * _bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * _bump(x, y, (0, 0.8), (0.6, 0.3))
+        0.35 + 0.5 * bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
     )
     _paint_lips(colour, gloss, identity, surface, (x, y, z), pores)
     _paint_brows(colour, identity, (x, y), rng)
@@ -53,23 +54,11 @@ def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
     )
 
 
-def noise(rng: np.random.Generator, size: tuple[int, int], scale_px: float) -> np.ndarray:
-    """Smooth noise, about unit variance, blobs of `scale_px`."""
-    rows, columns = (int(np.ceil(side / scale_px)) + 3 for side in size)
-    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
-    big = cv2.resize(
-        coarse,
-        (int(columns * scale_px) + 1, int(rows * scale_px) + 1),
-        interpolation=cv2.INTER_CUBIC,
-    )
-    return big[: size[0], : size[1]]
-
-
 def _places(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     angle = np.linspace(-ANGLE_LIMIT, ANGLE_LIMIT, COLUMNS)
     row = np.linspace(ROW_HIGH, ROW_LOW, ROWS)
     coarse = np.meshgrid(angle[::COARSE], row[::COARSE], indexing="xy")
-    points = surface._loft(*coarse).astype(np.float32)
+    points = surface.loft(*coarse).astype(np.float32)
     columns = (np.arange(COLUMNS, dtype=np.float32)[None] / COARSE).repeat(ROWS, 0)
     rows = (np.arange(ROWS, dtype=np.float32)[:, None] / COARSE).repeat(COLUMNS, 1)
     full = cv2.remap(points, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -82,7 +71,7 @@ def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
     along = np.clip(x / lips.half_width(), -1, 1)
     edge = 0.018
     inside = np.minimum(lips.upper_y(along) - y, y - lips.lower_y(along)) / edge
-    mask = _step(inside * 0.5 + 0.5) * (np.abs(x) < lips.half_width()) * (z > -0.4)
+    mask = smoothstep(inside * 0.5 + 0.5) * (np.abs(x) < lips.half_width()) * (z > -0.4)
     mask *= 0.85 + 0.15 * identity.makeup
     line = np.exp(-(((y - lips.inner_y(along)) / 0.02) ** 2)) * mask
     shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.35 * line
@@ -100,7 +89,7 @@ def _paint_brows(colour, identity, places, rng) -> None:
     centre = brow_line(identity.shape, along)
     half = (0.045 + 0.035 * shape.brow_thick) * np.clip(1.15 - 0.7 * along, 0.2, 1)
     inside = 1 - np.abs(y - centre) / half
-    mask = _step(inside * 1.5) * _step(along / 0.14) * _step((1.03 - along) / 0.12)
+    mask = smoothstep(inside * 1.5) * smoothstep(along / 0.14) * smoothstep((1.03 - along) / 0.12)
     strands = noise(rng, colour.shape[:2], 2.2)
     mask = np.clip(mask * (0.85 + 0.25 * strands), 0, 1) * 0.92
     colour += mask[..., None] * (linear(identity.brows) - colour)
