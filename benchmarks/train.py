@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from talkjax import assemble
     from talkjax.infer.generate import peak_memory_mb
 
-    report.say(f"{args.config}: data, nets and {args.experts} experts")
     with tempfile.TemporaryDirectory(prefix="talkjax_bench_train_") as scratch:
         config = _config(args, scratch)
+        report.say(f"{args.config}: data, nets and {args.experts} experts")
         job = assemble.make_job(config, workdir=Path(scratch), copy_experts=False)
     spec = job.element_spec
     trainer = Trainer(job, assemble.make_data(config, split=config.data.split, seed=0))
