@@ -35,7 +35,7 @@ NOD_DEPTH_RAD = (0.05, 0.12)
 NOD_DOWN_S, NOD_UP_S = (0.12, 0.2), (0.22, 0.4)
 SWAY_HZ = (0.18, 0.42)
 SWAY_YAW_RAD = (0.09, 0.19)
-BEAT_RAD = 0.02
+BEAT_RAD, BEAT_NEARER = 0.05, 0.05
 PITCH_LIFT_RAD = 0.02
 
 # Blinks a minute: log-normal over people, 26 on average in conversation, 17 at rest and 4.5
@@ -203,10 +203,11 @@ def _sway(rng: np.random.Generator, num_frames: int) -> np.ndarray:
 
 
 def _beats(num_frames: int, *, energy: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """What prosody does to every head: down with loudness, up with a high voice."""
+    """What prosody does to every head: down and nearer when loud, up with a high voice."""
     pose = np.zeros((num_frames, 6))
     loud = gaussian_filter1d(energy.astype(np.float64), 2.0)
     pose[:, 1] += BEAT_RAD * (loud - loud.mean())
+    pose[:, 5] += BEAT_NEARER * (loud - loud.mean())
     voiced = pitch > 0
     if voiced.any():
         height = np.where(voiced, np.log2(np.maximum(pitch, 1.0) / np.median(pitch[voiced])), 0.0)
