@@ -35,6 +35,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "synth": Command(
+        "a corpus of synthetic talking faces, with phones, lips, head and blinks known exactly",
+        "talkjax synth data/synthetic --clips 200 --seed 0 --workers 4",
+    ),
     "prepare": Command(
         "raw video to a data set: crop, align, filter, write ArrayRecord shards",
         "talkjax prepare raw/grid data/grid --layout grid --workers 4",

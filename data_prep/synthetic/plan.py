@@ -12,10 +12,10 @@ import string
 from collections.abc import Iterator
 
 from data_prep.layouts import DEFAULT_FRACTIONS, Clip
+from data_prep.synthetic.motion import STYLES
 from data_prep.synthetic.seeds import generator
 from data_prep.synthetic.settings import CorpusSettings
 
-HEAD_STYLES = ("nod", "sway")
 MANNER_RANGE = (0.75, 1.25)
 LEAD_IN_RANGE_S = (0.12, 0.4)
 TAIL_RANGE_S = (0.16, 0.5)
@@ -35,7 +35,7 @@ class ClipPlan:
       kind: "command" or "free", of the sentence.
       language: of the sentence and its voice.
       manner: of articulation, 1 is normal, less is mumbled.
-      head_style: one of HEAD_STYLES.
+      head_style: one of `motion.STYLES`.
       lead_in_s, tail_s: silence before and after the sentence.
       peak_dbfs: of the speech.
       noise_dbfs: root mean square of the room's noise.
@@ -66,7 +66,7 @@ def plan_clip(settings: CorpusSettings, number: int) -> ClipPlan:
         kind="command" if is_command else "free",
         language=language,
         manner=float(rng.uniform(*MANNER_RANGE)),
-        head_style=HEAD_STYLES[int(rng.integers(len(HEAD_STYLES)))],
+        head_style=STYLES[int(rng.integers(len(STYLES)))],
         lead_in_s=float(rng.uniform(*LEAD_IN_RANGE_S)),
         tail_s=float(rng.uniform(*TAIL_RANGE_S)),
         peak_dbfs=float(rng.uniform(*PEAK_RANGE_DBFS)),

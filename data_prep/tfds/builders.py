@@ -28,6 +28,18 @@ from talkjax.errors import UserError
 REJECTED_NAME = "rejected.json"
 
 
+def clip_features() -> tfds.features.FeaturesDict:
+    """What an example holds."""
+    return tfds.features.FeaturesDict(
+        {
+            "clip_id": tfds.features.Text(),
+            "identity": tfds.features.Text(),
+            # Text takes any bytes.
+            "record": tfds.features.Text(doc="talkjax.data.schema, msgpack"),
+        }
+    )
+
+
 class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """What the builders share; a layout is all that they add."""
 
@@ -39,18 +51,10 @@ class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     CLIP_SETTINGS = Settings(size_px=128)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "clip_id": tfds.features.Text(),
-                "identity": tfds.features.Text(),
-                # Text takes any bytes.
-                "record": tfds.features.Text(doc="talkjax.data.schema, msgpack"),
-            }
-        )
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"Prepared talking-face clips, layout {self.LAYOUT}.",
-            features=features,
+            features=clip_features(),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
