@@ -145,7 +145,7 @@ def _locate() -> tuple[str, str]:
     if importlib.util.find_spec("espeakng_loader") is None:
         raise UserError(
             "speech needs espeak-ng, and espeakng-loader is not installed; "
-            "run: python -m pip install 'espeakng-loader>=0.2.4'"
+            "run: python -m pip install 'espeakng-loader>=0.2.4' (the extra [synth])"
         )
     import espeakng_loader
 

@@ -26,10 +26,12 @@ ACCENTS = {
 LANGUAGES = tuple(ACCENTS)
 
 # espeak's own speaker is a man; a woman's formants lie 10 to 20 % higher, her pitch most of an
-# octave. Source: Peterson and Barney (1952, J. Acoust. Soc. Am. 24, table II): means of 132 and
-# 223 Hz, formants 1 to 3 up by 15 to 20 %.
+# octave. Source: Peterson and Barney (1952, J. Acoust. Soc. Am. 24, 175, table II): mean pitch
+# 132 and 223 Hz; formants 1 to 3 higher by 15 to 20 %.
 _FORMANT_SCALE = {"male": (0.92, 1.06), "female": (1.08, 1.20)}
-_PITCH_HZ = {"male": (85.0, 140.0), "female": (165.0, 235.0)}
+_MEAN_PITCH_HZ = {"male": (95.0, 165.0), "female": (175.0, 265.0)}
+# Measured: the median pitch of a sentence against the lower end of espeak's range.
+_MEAN_TO_LOW_PITCH = 1.28
 _PITCH_RANGE_OCTAVES = (0.4, 0.8)
 _RATE_WPM = (125, 205)
 _NUM_FORMANTS = 9
@@ -85,7 +87,7 @@ def sample_voice(rng: np.random.Generator, *, language: str) -> Voice:
     if language not in ACCENTS:
         raise UserError(f"language: got {language!r}, want one of {', '.join(LANGUAGES)}")
     sex = ("male", "female")[int(rng.integers(2))]
-    low_hz = rng.uniform(*_PITCH_HZ[sex]) * 0.85
+    low_hz = rng.uniform(*_MEAN_PITCH_HZ[sex]) / _MEAN_TO_LOW_PITCH
     scale = rng.uniform(*_FORMANT_SCALE[sex])
     each = rng.normal(1.0, 0.02, _NUM_FORMANTS)
     brightness = rng.uniform(-1, 1)
@@ -105,8 +107,8 @@ def sample_voice(rng: np.random.Generator, *, language: str) -> Voice:
         consonants_percent=(int(rng.integers(85, 126)), int(rng.integers(85, 126))),
         tone=(
             (600, 170),
-            (1200, round(135 + 20 * brightness)),
-            (2000, round(110 + 25 * brightness)),
+            (1200, round(120 + 20 * brightness)),
+            (2000, round(90 + 30 * brightness)),
         ),
     )
 
