@@ -21,9 +21,10 @@ from talkjax.commands.evaluate import CRITIC_METHOD
 from talkjax.data.source import Source, open_source
 from talkjax.data.transforms import decode_frames
 from talkjax.errors import UserError
-from talkjax.evals import baselines, image_quality, landmarks, pictures, sync
+from talkjax.evals import baselines, ground_truth, image_quality, landmarks, pictures, sync
 from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
+from talkjax.ops.geometry import rescale_crops
 from talkjax.progress import Progress
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import hashable
@@ -64,11 +65,15 @@ class Clips:
         every = np.arange(record.num_frames)
         size = min(record.size_px, image_quality.EVAL_SIZE_PX)
         truth = decode_frames(record, every, size_px=size)
+        crops = rescale_crops(
+            record.crop_to_source, from_px=record.size_px, to_px=image_quality.EVAL_SIZE_PX
+        )
         return EvalClip(
             truth_u8=image_quality.resize_frames(truth, image_quality.EVAL_SIZE_PX),
             model_u8=decode_frames(record, every, size_px=self._image_size),
             mel=record.mel.astype(np.float32),
             audio_i16=record.audio_i16,
+            known=ground_truth.read_known(record.labels, record.texts, crop_to_source=crops),
         )
 
     def fingerprint(self) -> str:

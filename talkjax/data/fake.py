@@ -102,7 +102,7 @@ def make_record(toy: Toy, split: str, index: int) -> schema.Record:
         box_xyxy_px=np.tile(np.asarray([0, 0, size, size], np.float32), (toy.frames, 1)),
         crop_to_source=np.tile(whole, (toy.frames, 1, 1)),
         source_hw=(size, size),
-        labels={"lip_opening": loudness.astype(np.float32)},
+        labels=_lips(loudness, brightness, face=face),
     )
 
 
@@ -179,12 +179,25 @@ def cartoon(
         for eye_x in (0.5 - EYE_DISTANCE / 2, 0.5 + EYE_DISTANCE / 2):
             _paint(picture, _inside(x, y, (eye_x, EYE_LINE), (0.07, 0.035)), (1.0, 1.0, 1.0))
             _paint(picture, _inside(x, y, (eye_x, EYE_LINE), (0.03, 0.03)), face.iris_rgb)
-        width = face.mouth_width * (0.8 + 0.5 * bright)
-        height = 0.012 + 0.09 * loud
+        width, height = _mouth_radii(loud, bright, face=face)
         _paint(picture, _inside(x, y, (0.5, MOUTH_LINE), (width + 0.025, height + 0.025)), _LIPS)
         _paint(picture, _inside(x, y, (0.5, MOUTH_LINE), (width, height)), _CAVITY)
         frames[f] = np.clip(np.round(picture * 255), 0, 255)
     return frames
+
+
+def _mouth_radii(
+    loud: float | np.ndarray, bright: float | np.ndarray, *, face: _Face
+) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """Half the width and half the height of the open mouth, in sides of the picture."""
+    return face.mouth_width * (0.8 + 0.5 * bright), 0.012 + 0.09 * loud
+
+
+def _lips(loudness: np.ndarray, brightness: np.ndarray, *, face: _Face) -> dict[str, np.ndarray]:
+    """The labels of the mouth, in eye distances."""
+    width, height = _mouth_radii(loudness, brightness, face=face)
+    drawn = {"lip_opening": height, "lip_width": width}
+    return {name: (2 * radius / EYE_DISTANCE).astype(np.float32) for name, radius in drawn.items()}
 
 
 _LIPS = (0.75, 0.25, 0.3)

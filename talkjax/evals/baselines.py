@@ -18,6 +18,10 @@ Rows of a report and what each one is:
   base_rate               true lips of the two clips against each other (they share a rhythm).
   linear                  lips predicted from 0.2 s of sound by ridge regression; no picture.
   ground_truth_shuffled   true frames with another clip's sound (sync measures only).
+  labels                  what the labels of the clip say of it; no picture (ground_truth.py).
+
+Where clips have labels, the measures label_* of a row are against the labels of the clip that it
+is judged by, and those of base_rate compare the labels of the two clips.
 """
 
 import dataclasses

@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from talkjax.evals import baselines, image_quality, intervals, landmarks, motion, sync
+from talkjax.evals import (
+    baselines,
+    ground_truth,
+    head_pose,
+    image_quality,
+    intervals,
+    landmarks,
+    motion,
+    sync,
+)
 from talkjax.evals.runner import ClipResult, Evaluation
 
 ROWS = (
@@ -29,8 +38,12 @@ ROWS = (
     "swapped_voice_vs_face",
     "linear_swapped_vs_face",
     "ground_truth_shuffled",
+    ground_truth.LABELS_ROW,
 )
-POOLED = {"opening_correlation": "opening", "width_correlation": "width"}
+POOLED = {
+    "opening_correlation": "opening",
+    "width_correlation": "width",
+} | ground_truth.CORRELATIONS
 # (first, second): what is asked of a model is asked as a paired difference.
 DIFFERENCES = (
     ("generated", "still_mouth"),
@@ -61,6 +74,26 @@ TABLES = (
     ),
     ("Sync", ("sync_distance", "sync_confidence", "sync_offset", "sync_distance_unshifted")),
     (
+        "Against the labels: lips",
+        (
+            "label_opening_correlation",
+            "label_width_correlation",
+            "label_opening_correlation_centred",
+            "label_width_correlation_centred",
+            "label_opening_error",
+            "label_width_error",
+            "label_lag_ms",
+            "bilabial_closure",
+        ),
+    ),
+    ("Against the labels: blinks", ("label_blink_correlation", "blinks_per_minute", "blink_ms")),
+    (
+        "Against the labels: head pose",
+        tuple(f"label_{axis}_correlation" for axis in head_pose.AXES),
+    ),
+    ("Head pose: standard deviation", tuple(f"{axis}_std" for axis in head_pose.AXES)),
+    ("Head pose: speed per second", tuple(f"{axis}_speed" for axis in head_pose.AXES)),
+    (
         "Critic",
         (
             "retrieval_window",
@@ -71,7 +104,15 @@ TABLES = (
         ),
     ),
 )
-DIGITS = {"psnr": 2, "psnr_mouth": 2, "lag_ms": 0, "sync_offset": 2}
+DIGITS = {
+    "psnr": 2,
+    "psnr_mouth": 2,
+    "lag_ms": 0,
+    "sync_offset": 2,
+    "label_lag_ms": 0,
+    "blinks_per_minute": 1,
+    "blink_ms": 0,
+}
 
 
 def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -84,12 +125,15 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
         f"{first} - {second}": _difference(first, second, results, seed=seed)
         for first, second in DIFFERENCES
     }
+    labelled = {key for found in rows.values() for key in found} & ground_truth.KEYS
+    known = {"ground_truth": ground_truth.protocol()} if labelled else {}
     return {
         "rows": rows,
         "differences": {name: found for name, found in differences.items() if found},
         "clips": {clip: _in_order(result.values) for clip, result in results.items()},
         "failed": dict(sorted(evaluation.failed.items())),
         "protocol": dict(protocol)
+        | known
         | {
             "clips_measured": len(results),
             "clips_failed": len(evaluation.failed),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from talkjax.evals import baselines, image_quality, landmarks, motion, sync
+from talkjax.evals import baselines, ground_truth, image_quality, landmarks, motion, sync
 from talkjax.evals.intervals import SeriesPair
 from talkjax.evals.landmarks import LipSeries
 
@@ -28,12 +28,14 @@ class EvalClip:
       model_u8: (t, size, size, 3) the same at the model's image size.
       mel: (s, m) of its sound.
       audio_i16: (n,) 16 kHz.
+      known: what its labels say, None without labels.
     """
 
     truth_u8: np.ndarray
     model_u8: np.ndarray
     mel: np.ndarray
     audio_i16: np.ndarray
+    known: ground_truth.Known | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Tools:
 
 @dataclasses.dataclass
 class ClipResult:
-    """values: row -> key -> number; pairs: row -> "opening" or "width" -> (pred, true)."""
+    """values: row -> key -> number; pairs: row -> series -> (pred, true), as `report.POOLED`."""
 
     values: dict[str, dict[str, float]]
     pairs: dict[str, dict[str, SeriesPair]]
@@ -65,10 +67,11 @@ class ClipResult:
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """The voice of a clip: mel (s, m) and which of its frames are silent (t,)."""
+    """The voice of a clip: mel (s, m), which of its frames are silent (t,), what its labels say."""
 
     mel: np.ndarray
     silent: np.ndarray
+    known: ground_truth.Known | None
 
 
 @dataclasses.dataclass
@@ -76,10 +79,12 @@ class Measured:
     """A clip's values so far and what its lips do, by what the frames are.
 
     lips: "truth" and the rows "ground_truth", "generated", "shuffled_audio", "still_mouth".
+    seen: all that these rows do that the clip has labels for; {} without labels.
     """
 
     values: dict[str, dict[str, float]]
     lips: dict[str, LipSeries]
+    seen: dict[str, ground_truth.Series]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +155,8 @@ def _read_sounds(
             if count < MIN_CLIP_FRAMES:
                 raise ValueError(f"clip has {count} frames, want {MIN_CLIP_FRAMES} or more")
             level = motion.frame_level_dbfs(clip.audio_i16)[:count]
-            sounds[clip_id] = Sound(mel=clip.mel, silent=motion.silent_frames(level))
+            silent = motion.silent_frames(level)
+            sounds[clip_id] = Sound(mel=clip.mel, silent=silent, known=clip.known)
         except ValueError as error:
             failed[clip_id] = str(error)
     return sounds, failed
@@ -269,7 +275,11 @@ def _with_landmarks(
         swapped = values.setdefault("swapped_voice_vs_voice", {})
         rest = _in_silence(lips["shuffled_audio"], voice, lips["truth"])
         _put(swapped, "silence_opening", rest)
-    return Measured(values=values, lips=lips)
+    known, seen = sound.known, {}
+    if known is not None:
+        seen = {row: ground_truth.seen(found, known) for row, found in points.items()}
+        del seen["truth"]
+    return Measured(values=values, lips=lips, seen=seen)
 
 
 def _in_silence(lips: LipSeries, heard: Sound, true_lips: LipSeries) -> float | None:
@@ -294,7 +304,7 @@ def _compare_lips(
     linear: baselines.LinearLips | None,
     reference_frame: int,
 ) -> ClipResult:
-    """Opening and width of every row against the lips it is judged by."""
+    """Opening and width of every row against the lips it is judged by, then the labels."""
     own = measured[clip_id]
     truth = own.lips["truth"]
     compared = {row: (lips, truth) for row, lips in own.lips.items() if row != "truth"}
@@ -329,4 +339,16 @@ def _compare_lips(
             row_values[f"{name}_error"] = followed.error
         lag = landmarks.lag_frames(pred.opening, target.opening)
         _put(row_values, "lag_ms", None if lag is None else lag * landmarks.MS_PER_FRAME)
+    known = sounds[clip_id].known
+    if known is not None:
+        predicted = [row for row in ("linear", "linear_swapped_vs_face") if row in compared]
+        labelled, labelled_pairs = ground_truth.compare_rows(
+            own.seen | {row: vars(compared[row][0]) for row in predicted},
+            known,
+            sounds[voice].known if voice is not None else None,
+            reference_frame=reference_frame,
+        )
+        for row, found in labelled.items():
+            values.setdefault(row, {}).update(found)
+            pairs.setdefault(row, {}).update(labelled_pairs.get(row, {}))
     return ClipResult(values=values, pairs=pairs)

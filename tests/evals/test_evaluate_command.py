@@ -108,6 +108,11 @@ def test_report_folder_of_a_generator(tmp_path, capsys, monkeypatch):
     assert generated["lmd"]["mean"] < found["rows"]["still_mouth"]["lmd"]["mean"]
     # the toy's sound says its lips, and a linear map hears some of it
     assert found["rows"]["linear"]["opening_correlation"]["mean"] > 0.3
+    # the toy says how far its mouth is open, in eye distances; what is read off its drawing is that
+    # but for the pixels, at 64 px of which the crop's third is an eye distance
+    assert truth["label_opening_correlation"]["mean"] > 0.99
+    assert truth["label_opening_error"]["mean"] < 1 / (64 / 3)
+    assert truth["label_lag_ms"]["mean"] == 0.0
     protocol = found["protocol"]
     assert (protocol["step"], protocol["seed"], protocol["judge"]) == (7, 0, "none")
     assert protocol["linear"]["clips"] == 5
