@@ -15,6 +15,7 @@ Looks into the Audio-Lip Memory of a trained SyncTalkFace. Writes to --out:
   slots.png          the lips that each slot alone decodes to, the most used slots first
   use.png            how often each slot is on top, and how sharp the addresses are
   words.png          which words use which slot (data with word alignments)
+  phones.png         which phones use which slot (data with phone times)
   interpolation.png  lips between two slots, from edited addresses
   memory.json        the numbers behind the pictures"""
 
@@ -23,6 +24,9 @@ INTERPOLATION_STEPS = 9
 INTERPOLATION_CANDIDATES = 24
 BATCH_FRAMES = 32
 SHUFFLE_SEED = 0
+# In the printed summary: slots, and phones of each.
+LISTED_SLOTS = 8
+LISTED_PHONES = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +50,8 @@ class Listened(NamedTuple):
 
     Attributes:
       addresses: (t, q) of all frames of all clips.
-      words: the word of each frame.
-      has_words: whether any clip has an alignment.
+      words: the word of each frame; () if no clip has an alignment.
+      phones: the phone of each frame; () if no clip has any.
       face_u8: a frame with a resting mouth to decode slots on, at the model's size or above.
       window: (m, mel_frames) mean mel window: the fixed query under edited addresses.
       clips: how many clips.
@@ -55,7 +59,7 @@ class Listened(NamedTuple):
 
     addresses: np.ndarray
     words: tuple[str, ...]
-    has_words: bool
+    phones: tuple[str, ...]
     face_u8: np.ndarray
     window: np.ndarray
     clips: int
@@ -88,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     memory_pictures.slots(args.out / "slots.png", decoded, order=order, facts=facts)
     memory_pictures.use(args.out / "use.png", facts)
     memory_pictures.strip(args.out / "interpolation.png", decode(predictor, heard, path))
-    if heard.has_words:
-        facts["words"] = _word_facts(args.out / "words.png", heard, num_slots=len(order))
+    for unit, spoken in (("word", heard.words), ("phone", heard.phones)):
+        if spoken:
+            picture = args.out / f"{unit}s.png"
+            facts[f"{unit}s"] = _user_facts(picture, heard.addresses, spoken, unit=unit)
     _write_json(args.out / "memory.json", facts)
     print(json.dumps(facts) if args.json else _text(facts, args.out))
     return 0
@@ -106,21 +112,43 @@ def listen(predictor, data: str, *, split: str, limit: int | None) -> Listened:
     from talkjax.infer import memory
     from talkjax.progress import progress
 
-    addresses, words, totals, face, has_words = [], [], 0.0, None, False
+    addresses, words, phones, totals, face = [], [], [], 0.0, None
     total = len(range(len(open_source(data, split)))[:limit])
     clips = pipeline.iterate_clips(data, split, limit=limit)
     for record in progress(clips, total=total, label="listen", unit="clips"):
         windows = predictor.mel_windows(record.mel.astype(np.float32), np.arange(record.num_frames))
         addresses.append(predictor.addresses(windows))
-        words += memory.frame_words(record.words, num_frames=record.num_frames, fps=schema.FPS)
-        has_words |= bool(record.words)
+        clock = {"num_frames": record.num_frames, "fps": schema.FPS}
+        words += memory.at_frames(record.words, **clock)
+        phones += memory.at_frames(phone_spans(record), **clock)
         totals = totals + windows.sum(axis=0, dtype=np.float64)
         if face is None:
             face = first_frame(record)
     if face is None:
         raise UserError(f"{data}: split {split!r} has no clips; prepare some or name another split")
     mean = (totals / len(words)).astype(np.float32)
-    return Listened(np.concatenate(addresses), tuple(words), has_words, face, mean, len(addresses))
+    # Where nothing is aligned every frame is silent.
+    words, phones = (
+        tuple(names) if set(names) - {memory.SILENCE} else () for names in (words, phones)
+    )
+    return Listened(np.concatenate(addresses), words, phones, face, mean, len(addresses))
+
+
+def phone_spans(record) -> tuple[tuple[float, float, str], ...]:
+    """(start_s, end_s, phone) of a record's labels, () where it has none.
+
+    Raises:
+      UserError: if there are not as many times as phones.
+    """
+    if "phone_times_s" not in record.labels or "phones" not in record.texts:
+        return ()
+    times_s, names = record.labels["phone_times_s"], record.texts["phones"].split()
+    if times_s.shape != (len(names), 2):
+        raise UserError(
+            f"{record.clip_id}: label phone_times_s has shape {times_s.shape}, want "
+            f"({len(names)}, 2) for its phones; prepare the data again"
+        )
+    return tuple((start, end, name) for (start, end), name in zip(times_s, names, strict=True))
 
 
 def first_frame(record) -> np.ndarray:
@@ -146,17 +174,20 @@ def decoded_slots(predictor, heard: Listened, *, num_slots: int) -> np.ndarray:
     return decode(predictor, heard, slots)
 
 
-def _word_facts(picture: Path, heard: Listened, *, num_slots: int) -> dict:
+def _user_facts(
+    picture: Path, addresses: np.ndarray, spoken: tuple[str, ...], *, unit: str
+) -> dict:
     from talkjax.infer import memory, memory_pictures
 
-    top = heard.addresses.argmax(axis=1)
-    table = memory.word_table(top, heard.words, num_slots=num_slots, seed=SHUFFLE_SEED)
-    memory_pictures.words(picture, table)
+    top, num_slots = addresses.argmax(axis=1), addresses.shape[1]
+    table = memory.use_table(top, spoken, num_slots=num_slots, seed=SHUFFLE_SEED)
+    memory_pictures.users(picture, table, unit=unit)
     return {
         "mutual_information_bits": table.information_bits,
         "chance_bits": table.chance_bits,
-        "names": list(table.words),
+        "names": list(table.names),
         "counts": table.counts.tolist(),
+        "slot_users": memory.slot_users(table, slots=LISTED_SLOTS, names=LISTED_PHONES),
     }
 
 
@@ -174,10 +205,15 @@ def _text(facts: dict, out: Path) -> str:
         f"(10% {facts['perplexity']['p10']:.1f}, 90% {facts['perplexity']['p90']:.1f}); "
         f"top weight: median {facts['top_weight']['median']:.3f}",
     ]
-    if "words" in facts:
-        bits = facts["words"]
-        lines.append(
-            f"word and top slot share {bits['mutual_information_bits']:.3f} bits "
-            f"({bits['chance_bits']:.3f} by chance)"
-        )
+    for unit in ("word", "phone"):
+        if f"{unit}s" in facts:
+            bits = facts[f"{unit}s"]
+            lines.append(
+                f"{unit} and top slot share {bits['mutual_information_bits']:.3f} bits "
+                f"({bits['chance_bits']:.3f} by chance)"
+            )
+    if "phones" in facts:
+        for slot, users in facts["phones"]["slot_users"].items():
+            shares = ", ".join(f"{name} {share:.0%}" for name, share in users)
+            lines.append(f"slot {slot}: {shares}")
     return "\n".join([*lines, f"wrote {out}"])

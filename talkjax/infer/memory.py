@@ -1,7 +1,7 @@
-"""What an Audio-Lip Memory has learned: how its slots are used, by which words, how sharply.
+"""What an Audio-Lip Memory has learned: how its slots are used, by which words or phones.
 
 Pure functions on addresses (softmax weights over q slots, one row per video frame) and on the
-words that are spoken in these frames.
+words or phones that are spoken in these frames.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 SILENCE = "sil"
 HISTOGRAM_BINS = 24
-# Shuffles of the words from which the chance level of the mutual information is taken.
+# Shuffles of the frames from which the chance level of the mutual information is taken.
 SHUFFLES = 20
 
 
@@ -23,11 +23,11 @@ class Sharpness(NamedTuple):
     top_weight: Float[np.ndarray, " t"]
 
 
-class WordTable(NamedTuple):
-    """Which words use which slot; see `word_table`."""
+class UseTable(NamedTuple):
+    """Which words (or phones) use which slot; see `use_table`."""
 
-    words: tuple[str, ...]
-    counts: Int[np.ndarray, "words q"]
+    names: tuple[str, ...]
+    counts: Int[np.ndarray, "names q"]
     information_bits: float
     chance_bits: float
 
@@ -48,39 +48,58 @@ def sharpness(addresses: Float[np.ndarray, "t q"]) -> Sharpness:
     return Sharpness(np.exp(-(weights * logs).sum(axis=1)), weights.max(axis=1))
 
 
-def frame_words(
-    words: Sequence[tuple[float, float, str]], *, num_frames: int, fps: int
+def at_frames(
+    spans: Sequence[tuple[float, float, str]], *, num_frames: int, fps: int
 ) -> tuple[str, ...]:
-    """The word spoken at the middle of each frame, or "sil" where none is.
+    """The word (or phone) spoken at the middle of each frame, or "sil" where none is.
 
     Args:
-      words: (start_s, end_s, word), as records hold them.
+      spans: (start_s, end_s, name), as records hold words.
     """
     spoken = [SILENCE] * num_frames
-    for start_s, end_s, word in words:
+    for start_s, end_s, name in spans:
         first, last = np.ceil(np.array([start_s, end_s]) * fps - 0.5).astype(int)
         for frame in range(max(0, first), min(num_frames, last)):
-            spoken[frame] = word
+            spoken[frame] = name
     return tuple(spoken)
 
 
-def word_table(
-    top_slots: Int[np.ndarray, " t"], words: Sequence[str], *, num_slots: int, seed: int
-) -> WordTable:
-    """Counts of (word, top slot), and how much one tells of the other.
+def use_table(
+    top_slots: Int[np.ndarray, " t"], spoken: Sequence[str], *, num_slots: int, seed: int
+) -> UseTable:
+    """Counts of (word or phone, top slot), and how much one tells of the other.
 
     `chance_bits` is the mean of the same estimate with the words shuffled over the frames: a
     finite sample shows some information between unrelated things.
     """
-    names, word_ids = np.unique(np.array(words), return_inverse=True)
-    counts = _joint_counts(word_ids, top_slots, (len(names), num_slots))
+    names, ids = np.unique(np.array(spoken), return_inverse=True)
+    counts = _joint_counts(ids, top_slots, (len(names), num_slots))
     generator = np.random.default_rng(seed)
     chance = [
         mutual_information_bits(_joint_counts(shuffled, top_slots, counts.shape))
-        for shuffled in (generator.permutation(word_ids) for _ in range(SHUFFLES))
+        for shuffled in (generator.permutation(ids) for _ in range(SHUFFLES))
     ]
     information = mutual_information_bits(counts)
-    return WordTable(tuple(names.tolist()), counts, information, float(np.mean(chance)))
+    return UseTable(tuple(names.tolist()), counts, information, float(np.mean(chance)))
+
+
+def slot_users(
+    table: UseTable, *, slots: int, names: int
+) -> dict[int, tuple[tuple[str, float], ...]]:
+    """Who uses the most used slots: slot -> ((name, share of the slot's frames), ...), most first.
+
+    Args:
+      slots: at most this many slots; unused ones are left out.
+      names: at most this many names of each.
+    """
+    frames = table.counts.sum(axis=0)
+    users = {}
+    for slot in np.argsort(-frames, kind="stable")[:slots].tolist():
+        if frames[slot]:
+            shares = table.counts[:, slot] / frames[slot]
+            first = np.argsort(-shares, kind="stable")[:names].tolist()
+            users[slot] = tuple((table.names[i], float(shares[i])) for i in first if shares[i])
+    return users
 
 
 def mutual_information_bits(counts: Int[np.ndarray, "rows columns"]) -> float:

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from talkjax.infer.contact_sheet import BACKGROUND, GAP_PX, LABEL_PX, save_png
-from talkjax.infer.memory import WordTable
+from talkjax.infer.memory import UseTable
 from talkjax.ops.image import MOUTH
 
 TILE_PX = 96
@@ -55,20 +55,24 @@ def use(path: Path, facts: dict) -> None:
     _save(figure, path)
 
 
-def words(path: Path, table: WordTable) -> None:
-    """Share of each word's frames (rows) in which each slot (columns) is on top."""
+def users(path: Path, table: UseTable, *, unit: str) -> None:
+    """Share of each word's frames (rows) in which each slot (columns) is on top.
+
+    Args:
+      unit: what the names of the table are, "word" or "phone".
+    """
     used = np.flatnonzero(table.counts.sum(axis=0))
     shares = table.counts[:, used] / table.counts.sum(axis=1, keepdims=True)
-    # Slots beside each other that the same word uses most.
-    by_word = np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))
-    height = 1.5 + 0.18 * len(table.words)
+    # Slots beside each other that the same name uses most.
+    by_name = np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))
+    height = 1.5 + 0.18 * len(table.names)
     figure = Figure(figsize=(3 + 0.16 * len(used), height), layout="constrained")
     axes = figure.subplots()
-    drawn = axes.imshow(shares[:, by_word], aspect="auto", cmap="viridis")
-    axes.set_yticks(np.arange(len(table.words)), table.words, fontsize=7)
-    axes.set_xticks(np.arange(len(used)), used[by_word], fontsize=6, rotation=90)
+    drawn = axes.imshow(shares[:, by_name], aspect="auto", cmap="viridis")
+    axes.set_yticks(np.arange(len(table.names)), table.names, fontsize=7)
+    axes.set_xticks(np.arange(len(used)), used[by_name], fontsize=6, rotation=90)
     axes.set_xlabel("slot")
-    figure.colorbar(drawn, label="share of the word's frames")
+    figure.colorbar(drawn, label=f"share of the {unit}'s frames")
     _save(figure, path)
 
 

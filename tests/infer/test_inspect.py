@@ -101,8 +101,8 @@ def test_words_are_drawn_against_the_slots_they_use(tmp_path):
     from talkjax.infer import memory, memory_pictures
 
     slots = np.arange(400) % 4
-    table = memory.word_table(slots, [f"word{slot}" for slot in slots], num_slots=96, seed=0)
-    memory_pictures.words(tmp_path / "words.png", table)
+    table = memory.use_table(slots, [f"word{slot}" for slot in slots], num_slots=96, seed=0)
+    memory_pictures.users(tmp_path / "words.png", table, unit="word")
     with Image.open(tmp_path / "words.png") as picture:
         assert np.asarray(picture).std() > 5
 
@@ -126,3 +126,42 @@ def test_spoken_words_reach_the_report(export, tmp_path, monkeypatch, capsys):
     # 0.2-0.6 s are the frames with middles 0.22 .. 0.58.
     assert np.sum(words["counts"], axis=1).tolist() == [2 * 10, 2 * 10, 2 * 20]
     assert (tmp_path / "words.png").is_file()
+
+
+def _with_phones(monkeypatch, phones, times_s):
+    import dataclasses
+
+    from talkjax.data import pipeline
+
+    iterate_clips = pipeline.iterate_clips
+
+    def labelled(path, split, *, limit=None):
+        for record in iterate_clips(path, split, limit=limit):
+            labels = {"phone_times_s": np.array(times_s)}
+            yield dataclasses.replace(record, labels=labels, texts={"phones": phones})
+
+    monkeypatch.setattr(pipeline, "iterate_clips", labelled)
+
+
+def test_phones_reach_the_report_with_the_slots_they_use(export, tmp_path, monkeypatch, capsys):
+    _with_phones(monkeypatch, "_ m a", [(0.0, 0.2), (0.2, 0.6), (0.6, 1.6)])
+    flags = ["--checkpoint", str(export), "--data", "fake://2x40?size=64", "--split", "train"]
+    assert cli.main(["inspect", "memory", *flags, "--out", str(tmp_path)]) == 0
+    facts = json.loads((tmp_path / "memory.json").read_text())
+    phones = facts["phones"]
+    assert "words" not in facts and phones["names"] == ["_", "a", "m"]
+    assert np.sum(phones["counts"], axis=1).tolist() == [2 * 5, 2 * 25, 2 * 10]
+    assert np.sum(phones["counts"], axis=0).tolist() == facts["top_slot_frames"]
+    assert (tmp_path / "phones.png").is_file() and not (tmp_path / "words.png").exists()
+    printed = capsys.readouterr().out
+    bits, chance = phones["mutual_information_bits"], phones["chance_bits"]
+    assert f"phone and top slot share {bits:.3f} bits ({chance:.3f} by chance)" in printed
+    slot = int(np.argmax(facts["top_slot_frames"]))
+    assert f"\nslot {slot}: " in printed
+
+
+def test_phones_without_their_times_are_refused(export, tmp_path, monkeypatch, capsys):
+    _with_phones(monkeypatch, "m a", [(0.0, 0.2)])
+    flags = ["--checkpoint", str(export), "--data", "fake://1x30?size=64", "--split", "train"]
+    assert cli.main(["inspect", "memory", *flags, "--out", str(tmp_path / "out")]) == 2
+    assert "phone_times_s has shape (1, 2), want (2, 2)" in capsys.readouterr().err

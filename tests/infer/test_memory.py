@@ -18,23 +18,32 @@ def test_top_slots_are_counted():
 def test_a_frame_belongs_to_the_word_at_its_middle():
     # frame middles at 20, 60, 100, 140, 180 ms
     words = ((0.05, 0.11, "bin"), (0.13, 0.30, "blue"))
-    spoken = memory.frame_words(words, num_frames=5, fps=25)
+    spoken = memory.at_frames(words, num_frames=5, fps=25)
     assert spoken == ("sil", "bin", "bin", "blue", "blue")
 
 
 def test_information_of_a_bijection_is_its_entropy():
     slots = np.arange(400) % 4
-    table = memory.word_table(slots, [f"w{slot}" for slot in slots], num_slots=8, seed=0)
-    assert table.words == ("w0", "w1", "w2", "w3")
+    table = memory.use_table(slots, [f"w{slot}" for slot in slots], num_slots=8, seed=0)
+    assert table.names == ("w0", "w1", "w2", "w3")
     assert table.information_bits == pytest.approx(2.0)
     assert table.chance_bits < 0.1
     assert table.counts.sum(axis=0).tolist() == [100] * 4 + [0] * 4
 
 
+def test_users_of_a_slot_come_with_their_shares():
+    slots = np.array([3] * 10 + [1] * 4)
+    spoken = ["m"] * 6 + ["p"] * 4 + ["a"] * 3 + ["m"]
+    table = memory.use_table(slots, spoken, num_slots=5, seed=0)
+    want = {3: (("m", 0.6), ("p", 0.4)), 1: (("a", 0.75), ("m", 0.25))}
+    assert memory.slot_users(table, slots=3, names=2) == want
+    assert list(memory.slot_users(table, slots=1, names=1)) == [3]
+
+
 def test_information_of_unrelated_things_is_at_chance():
     generator = np.random.default_rng(0)
     words = generator.choice(["a", "b", "c"], 3000).tolist()
-    table = memory.word_table(generator.integers(0, 5, 3000), words, num_slots=5, seed=0)
+    table = memory.use_table(generator.integers(0, 5, 3000), words, num_slots=5, seed=0)
     assert table.information_bits == pytest.approx(table.chance_bits, abs=0.005)
 
 
