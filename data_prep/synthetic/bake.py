@@ -87,7 +87,9 @@ def _depth_map(seen, triangles, depth):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if abs(area) < 1e-9:
             continue
-        for y in range(max(int(np.ceil(min(ay, by, cy))), 0), min(int(max(ay, by, cy)), rows - 1) + 1):
+        for y in range(
+            max(int(np.ceil(min(ay, by, cy))), 0), min(int(max(ay, by, cy)), rows - 1) + 1
+        ):
             for x in range(
                 max(int(np.ceil(min(ax, bx, cx))), 0), min(int(max(ax, bx, cx)), columns - 1) + 1
             ):

@@ -7,8 +7,8 @@ gap between the inner lips is proportional to `opening` whatever the jaw does.
 import numpy as np
 
 from data_prep.synthetic import head_mesh
-from data_prep.synthetic.head_mesh import SkinMesh
 from data_prep.synthetic.fields import bump, smoothstep
+from data_prep.synthetic.head_mesh import SkinMesh
 from talkjax.arrays import Float
 
 SHAPES = ("jaw", "opening", "spread", "round", "protrusion", "tuck", "press", "teeth", "brow")

@@ -27,9 +27,7 @@ def noise(
 ) -> Float[np.ndarray, "h w"]:
     """Smooth noise of about unit variance, float32, in blobs of `blob_px` (rows, columns)."""
     blobs = (blob_px, blob_px) if isinstance(blob_px, int | float) else blob_px
-    rows, columns = (
-        int(np.ceil(side / blob)) + 3 for side, blob in zip(size, blobs, strict=True)
-    )
+    rows, columns = (int(np.ceil(side / blob)) + 3 for side, blob in zip(size, blobs, strict=True))
     coarse = rng.standard_normal((rows, columns)).astype(np.float32)
     whole = (int(columns * blobs[1]) + 1, int(rows * blobs[0]) + 1)
     fine = cv2.resize(coarse, whole, interpolation=cv2.INTER_CUBIC)

@@ -12,7 +12,22 @@ from talkjax.arrays import Float
 
 # The hairline: |angle| and the row above which hair grows.
 LINE_ANGLE = (0.0, 0.30, 0.58, 0.80, 0.95, 1.05, 1.12, 1.22, 1.40, 1.55, 1.80, 2.05, 2.4, 3.2)
-LINE_ROW = (0.93, 0.94, 0.92, 0.74, 0.40, 0.10, -0.25, -0.30, 0.02, 0.10, -0.10, -0.75, -1.15, -1.25)
+LINE_ROW = (
+    1.00,
+    1.01,
+    0.98,
+    0.78,
+    0.40,
+    0.10,
+    -0.25,
+    -0.30,
+    0.02,
+    0.10,
+    -0.10,
+    -0.75,
+    -1.15,
+    -1.25,
+)
 # Style -> thickness (eye distances), extra on top, roughness, how far the curtain hangs down.
 STYLES = {
     "short": (0.10, 0.14, 0.20, None),
@@ -45,7 +60,9 @@ def build(identity: Identity, surface: Surface) -> list[Part]:
 def strands(identity: Identity) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
     """Brightness of strands in [0, 1], and the noise that frays edges; both wrap around."""
     rng = np.random.Generator(np.random.Philox(key=identity.texture_seed + 4))
-    length = 24.0 if identity.hair_style == "curly" else 90.0
+    length = {"curly": 24.0, "short": 50.0, "crop": 16.0, "receding": 40.0}.get(
+        identity.hair_style, 90.0
+    )
     size = (256, 256)
     mixed = (
         wrapped_noise(rng, size, (length, 2.5))
@@ -53,10 +70,9 @@ def strands(identity: Identity) -> tuple[Float[np.ndarray, "h w"], Float[np.ndar
         + 0.8 * wrapped_noise(rng, size, (1.3 * length, 24))
     )
     fray = wrapped_noise(rng, size, (0.4 * length, 3)) + wrapped_noise(rng, size, (length, 10))
-    return (
-        np.clip(0.5 + 0.17 * mixed, 0, 1).astype(np.float32),
-        (0.045 * fray).astype(np.float32),
-    )
+    reach = {"bob": 0.045, "long": 0.045, "curly": 0.04}
+    tips = reach[identity.hair_style] if identity.hair_style in reach else 0.022
+    return np.clip(0.5 + 0.17 * mixed, 0, 1).astype(np.float32), (tips * fray).astype(np.float32)
 
 
 def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Part:
@@ -92,9 +108,27 @@ def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Pa
         triangles[grows],
         raster.HAIR,
         _colour(identity, row.size),
-        uv=np.stack([0.55 * angle, 0.30 * row], axis=-1).reshape(-1, 2) + 10,
+        uv=np.stack([0.55 * (angle + _sweep(identity, angle, row)), 0.30 * row], axis=-1).reshape(
+            -1, 2
+        )
+        + 10,
         cut=cut,
     )
+
+
+def has_fringe(identity: Identity) -> bool:
+    """Whether hair covers the forehead."""
+    return identity.hair_style in ("bob", "long") and identity.hair_volume > 0.6
+
+
+def _sweep(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """How much strands lean sideways as they run over the head."""
+    if identity.hair_style in ("short", "parted", "receding"):
+        return -0.9 * identity.part_side * row * np.exp(-((angle / 0.9) ** 2))
+    if identity.hair_style in ("bob", "long") and not has_fringe(identity):
+        side = np.tanh((angle - 0.25 * identity.part_side) / 0.12)
+        return 0.75 * side * row * np.exp(-((angle / 0.9) ** 2))
+    return np.zeros_like(row)
 
 
 def _inside(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -103,9 +137,13 @@ def _inside(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarra
     line = PchipInterpolator(LINE_ANGLE, LINE_ROW)(np.minimum(side, 3.2))
     if identity.hair_style == "receding":
         line = line + 0.55 * bump(side, 0 * side, (0.5, 0), (0.35, 1)) + 0.18 * (side < 0.75)
-    elif identity.hair_style in ("bob",) and identity.hair_volume > 0.5:
-        # A fringe.
-        line = line - 0.42 * smoothstep((0.85 - side) / 0.3)
+    elif identity.hair_style in ("bob", "long"):
+        if has_fringe(identity):
+            line = line - 0.46 * smoothstep((0.85 - side) / 0.3)
+        else:
+            # Parted in the middle, hair falls over the temples.
+            aside = np.abs(angle - 0.25 * identity.part_side)
+            line = line + 0.10 - 0.55 * smoothstep((aside - 0.06) / 0.75) * (side < 1.0)
     else:
         line = line - 0.06 * np.cos(3 * angle + identity.part_side) * (side < 0.8)
     step = 0.02
@@ -137,9 +175,7 @@ def _curtain(
     lumps = 0.05 * wrapped_noise(rng, height.shape, (30.0, 5.0))
     wide, deep = wide + lumps, deep + lumps
     wide = wide * surface.shape.skull_width
-    points = np.stack(
-        [wide * np.sin(turn), height, -1.22 + deep * np.cos(turn)], axis=-1
-    )
+    points = np.stack([wide * np.sin(turn), height, -1.22 + deep * np.cos(turn)], axis=-1)
     edge = np.minimum(turn - front, 2 * np.pi - front - turn)
     cut = np.minimum((height - low_y) * 0.35, 0.3 * edge + 0.02)
     follows = np.clip((points[..., 1] + 2.6) / 1.8, 0, 1)
@@ -156,7 +192,9 @@ def _curtain(
 
 def _bun(identity: Identity, surface: Surface) -> Part:
     polar, turn = np.meshgrid(
-        np.linspace(0.05, np.pi - 0.05, 18), np.linspace(0, 2 * np.pi, 32, endpoint=False), indexing="ij"
+        np.linspace(0.05, np.pi - 0.05, 18),
+        np.linspace(0, 2 * np.pi, 32, endpoint=False),
+        indexing="ij",
     )
     unit = np.stack(
         [np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], axis=-1

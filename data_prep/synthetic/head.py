@@ -66,8 +66,8 @@ def eye_table(shape: Shape) -> np.ndarray:
                 0.0,
                 side,
                 0.218 * shape.eye_width,
-                0.105 * shape.eye_open,
-                0.064 * shape.eye_open,
+                0.097 * shape.eye_open,
+                0.068 * shape.eye_open,
                 shape.eye_tilt,
                 0.0,
                 0.0,
@@ -169,5 +169,8 @@ def _bake_light(
     outside[triangles[casts | (material == raster.FRAME)]] = True
     lips = np.arange(len(rest)) < (head_mesh.OUTLINE_RING + 1) * head_mesh.NUM_AROUND
     ambient = np.where(lips, np.maximum(ambient, 0.45), ambient)
+    worn = np.zeros(len(rest), dtype=bool)
+    worn[triangles[material == raster.CLOTH]] = True
+    ambient = np.where(worn, np.maximum(ambient, 0.5), ambient)
     attributes[outside, raster.AMBIENT] *= ambient[outside]
     attributes[outside, raster.SHADOW] *= lit[outside]

@@ -146,7 +146,7 @@ class Surface:
         push += (0.02 + 0.07 * shape.brow_ridge) * bump(ax, y, (0.42, 0.27), (0.34, 0.10))
         push += 0.04 * shape.brow_ridge * bump(x, y, (0, 0.22), (0.16, 0.12))
         push -= 0.085 * bump(ax, y, (0.47, 0.03), (0.30, 0.17))
-        push -= 0.11 * bump(ax, y, (0.235, 0.06), (0.10, 0.13))
+        push -= 0.075 * bump(ax, y, (0.245, 0.06), (0.11, 0.13))
         push -= 0.03 * shape.bags * bump(ax, y, (0.40, -0.20), (0.22, 0.04))
         push += 0.02 * shape.bags * bump(ax, y, (0.45, -0.14), (0.18, 0.04))
         # Philtrum.
@@ -187,10 +187,10 @@ class Surface:
         height = PchipInterpolator(heights, ridge)(np.clip(y, heights[0], heights[-1]))
         inside = (y > heights[0]) & (y < heights[-1])
         half = np.interp(
-            y, [-0.80, tip_y, -0.42, -0.15, 0.10, 0.3], [0.20, 0.165, 0.125, 0.115, 0.10, 0.16]
+            y, [-0.80, tip_y, -0.42, -0.15, 0.10, 0.3], [0.20, 0.175, 0.145, 0.135, 0.125, 0.18]
         )
         half = half * shape.nose_width
-        moved[..., 2] += inside * height * np.exp(-((ax / half) ** 2.4))
+        moved[..., 2] += inside * height * np.exp(-((ax / half) ** 2.1))
         wing_y = -0.665 + 0.02 * shape.nose_upturn
         wing = bump(ax, y, (0.185 * shape.nose_width, wing_y), (0.085, 0.088))
         moved[..., 2] += (0.17 + 0.02 * shape.nose_out) * wing
@@ -211,4 +211,3 @@ class Surface:
         lifted = softness * np.logaddexp(z / softness, sphere / softness)
         edge = smoothstep((radius**2 - away) / (0.35 * radius**2))
         moved[..., 2] += np.where(near, (lifted - z) * edge, 0.0)
-

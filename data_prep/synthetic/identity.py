@@ -11,8 +11,8 @@ import numpy as np
 # Skin in sRGB from very light to very dark; a tone between two is a blend in linear light.
 # Of our own choosing, spread over the range of the ten-step Monk Skin Tone scale.
 SKIN_SRGB = (
-    (248, 224, 208),
-    (241, 207, 183),
+    (240, 211, 193),
+    (234, 198, 174),
     (229, 184, 154),
     (211, 160, 124),
     (184, 130, 95),
@@ -293,7 +293,7 @@ def _light(rng: np.random.Generator) -> tuple[tuple, tuple, tuple, float]:
     strength = rng.uniform(0.65, 1.15)
     key_colour = strength * (1 + 0.10 * warm * np.array([1.0, 0.1, -1.0]))
     fill_colour = rng.uniform(0.45, 0.75) * (1 - 0.08 * warm * np.array([1.0, 0.0, -1.0]))
-    return _triple(key), _triple(key_colour), _triple(fill_colour), float(rng.uniform(0.95, 1.15))
+    return _triple(key), _triple(key_colour), _triple(fill_colour), float(rng.uniform(0.86, 1.04))
 
 
 def _hsv(hue: float, strength: float, light: float) -> tuple[float, float, float]:

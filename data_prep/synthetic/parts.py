@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from data_prep.synthetic import blend, raster
+from data_prep.synthetic.fields import smoothstep
 from data_prep.synthetic.head_surface import EYE_RADIUS, EYE_X, EYE_Z
 from data_prep.synthetic.identity import Identity
 from talkjax.arrays import Float, Int
@@ -104,13 +106,14 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
         sign = 1.0 if upper else -1.0
         x = size * width * np.sin(turn) / np.sin(1.2)
         z = lip_z - 0.075 - (0 if upper else 0.03) - 0.42 * (1 - np.cos(turn))
-        y = tip + sign * (0.30 * height + 0.035 * np.abs(turn) ** 2 * (1 - height))
+        z = z - (0 if upper else 0.09) * height
+        y = tip + sign * ((0.24 if upper else 0.17) * height + 0.03 * turn**2 * (1 - height))
         gum = height > 0.5
         # Eight teeth to a row: dark lines between them, rounded corners.
         number = turn / 1.2 * (4.6 if upper else 5.2)
         seam = np.abs(number - np.round(number - 0.5) - 0.5)
         shade = 1 - 0.35 * np.clip((seam - 0.36) / 0.14, 0, 1)
-        white = np.array([0.74, 0.70, 0.60]) * (1 - 0.15 * identity.age)
+        white = np.array([0.86, 0.81, 0.70]) * (1 - 0.15 * identity.age)
         colour = np.where(gum[:, None], [[0.36, 0.10, 0.10]], white * shade[:, None])
         colour = colour * (1 - 0.65 * np.abs(turn[:, None]) / 1.2)
         points = np.stack([x, y, z], axis=-1)
@@ -124,8 +127,8 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
                 raster.TEETH,
                 colour,
                 shapes=shapes,
-                ambient=np.full(len(points), 0.75),
-                lit=np.full(len(points), 0.45),
+                ambient=np.full(len(points), 0.8),
+                lit=np.full(len(points), 0.5),
             )
         )
     return out
@@ -157,46 +160,63 @@ def tongue(lip_z: float, mouth_y: float) -> Part:
 
 
 def body(identity: Identity) -> list[Part]:
-    """Neck and shoulders, one surface; skin above the collar, cloth below."""
+    """Neck and shoulders; over them a shell of cloth that ends at the collar."""
     neck = identity.shape.neck_width
-    # y, half width, depth half, z of the middle.
+    # y, half width, half depth, z of the middle.
     rows = np.array(
         [
             [-0.95, 0.80 * neck, 0.62, -1.20],
             [-1.55, 0.80 * neck, 0.62, -1.14],
             [-2.05, 0.82 * neck, 0.66, -1.12],
-            [-2.40, 0.92 * neck, 0.72, -1.14],
-            [-2.60, 1.18 * neck, 0.78, -1.16],
-            [-2.80, 1.75, 0.82, -1.18],
-            [-3.02, 2.35, 0.88, -1.18],
-            [-3.35, 2.80, 0.98, -1.15],
+            [-2.40, 0.95 * neck, 0.72, -1.14],
+            [-2.60, 1.25 * neck, 0.78, -1.16],
+            [-2.80, 1.80, 0.82, -1.18],
+            [-3.02, 2.40, 0.88, -1.18],
+            [-3.35, 2.82, 0.98, -1.15],
             [-4.0, 3.05, 1.15, -1.1],
             [-6.0, 3.05, 1.25, -1.1],
         ]
     )
-    from scipy.interpolate import PchipInterpolator
-
-    height = np.concatenate([np.linspace(-0.95, -3.4, 62), np.linspace(-3.5, -6.0, 12)])
-    turn = np.linspace(-np.pi, np.pi, 72, endpoint=False)
+    height = np.concatenate([np.linspace(-0.95, -3.4, 54), np.linspace(-3.5, -6.0, 12)])
+    turn = np.linspace(-np.pi, np.pi, 80, endpoint=False)
     width, deep, middle = PchipInterpolator(-rows[:, 0], rows[:, 1:])(-height).T
     y, angle = np.meshgrid(height, turn, indexing="ij")
-    x = width[:, None] * np.sin(angle)
-    z = middle[:, None] + deep[:, None] * np.cos(angle)
-    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    out = np.stack([width[:, None] * np.sin(angle), 0 * y, deep[:, None] * np.cos(angle)], -1)
+    centre = np.stack([0 * y, y, middle[:, None] + 0 * y], axis=-1)
+    points = (centre + out).reshape(-1, 3)
     triangles = grid_triangles(len(height), len(turn), closed=True)
-    follows = np.clip((points[:, 1] + 2.5) / 1.2, 0, 1)
-    follows = follows * follows * (3 - 2 * follows)
-    collar = -2.45
-    flesh = points[triangles].mean(axis=1)[:, 1] > collar
-    material = np.where(flesh, raster.FLESH, raster.CLOTH)
-    skin = part(points, triangles[flesh], raster.FLESH, linear(identity.skin), follows=follows)
-    cloth = part(
-        points * 1.0,
-        triangles[~flesh],
-        raster.CLOTH,
-        linear(identity.cloth),
-        follows=follows,
-        uv=points[:, :2] * 0.5,
+    follows = smoothstep((points[:, 1] + 2.5) / 1.2)
+    skin = part(points, triangles, raster.FLESH, linear(identity.skin), follows=follows)
+    cut = _collar(identity.collar, points)
+    # Cloth stands off the body, most at its edge.
+    off = 0.05 + 0.05 * np.exp(-((cut / 0.12) ** 2))
+    away = out.reshape(-1, 3) / np.linalg.norm(out.reshape(-1, 3), axis=1, keepdims=True)
+    near_edge = np.abs(cut - 0.05) < 0.05
+    trim = identity.collar in ("crew", "shirt") and identity.cloth_pattern != 0
+    colour = np.where(
+        near_edge[:, None] & trim, linear(identity.cloth_trim), linear(identity.cloth)
     )
-    del material
+    worn = cut[triangles].max(axis=1) > 0
+    cloth = part(
+        points + off[:, None] * away,
+        triangles[worn],
+        raster.CLOTH,
+        colour,
+        follows=follows,
+        uv=np.stack([angle.reshape(-1) * 0.8, points[:, 1] * 0.8], axis=-1) + 10,
+        cut=cut,
+    )
     return [skin, cloth]
+
+
+def _collar(kind: str, points: np.ndarray) -> np.ndarray:
+    """About the distance below the collar's edge; negative is bare skin."""
+    x, y, z = points.T
+    front = smoothstep((z + 1.1) / 0.5)
+    if kind == "turtle":
+        return -1.95 - y
+    if kind == "v":
+        return -2.42 - y - front * np.clip(0.75 - 1.05 * np.abs(x), 0, 1)
+    if kind == "shirt":
+        return -2.12 - y - front * np.clip(0.80 - 2.0 * np.abs(x), 0, 1)
+    return -2.40 - y - 0.16 * front

@@ -58,7 +58,7 @@ def _absent(material, mx, my, cut, eyes, fray):
             height = my - eye[EYE_CY]
             return lower < height < upper
         return False
-    if material == HAIR:
+    if material == HAIR or material == CLOTH:
         return cut + fray < 0.0
     return False
 
@@ -100,7 +100,7 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
         step_b = (cy - ay) * inverse
         step_c = -(by - ay) * inverse
         az, bz, cz = screen[i, 2], screen[j, 2], screen[k, 2]
-        holes = material == LID or material == HAIR
+        holes = material == LID or material == HAIR or material == CLOTH
         for y in range(low_y, high_y + 1):
             base_b = (-(cx - ax) * (y - ay) - (cy - ay) * ax) * inverse
             base_c = ((bx - ax) * (y - ay) + (by - ay) * ax) * inverse

@@ -190,8 +190,8 @@ def shade(
                 for channel in range(3):
                     albedo[channel] *= _bilinear(skin, row, column, channel)
                 shine = _bilinear(skin, row, column, 3)
-                wrap_r, wrap_g, wrap_b = 0.38, 0.24, 0.18
-                gloss, sharpness = 0.10 * (0.3 + oil) * (0.4 + shine), 14.0 + 20.0 * shine
+                wrap_r, wrap_g, wrap_b = 0.32, 0.25, 0.22
+                gloss, sharpness = 0.075 * (0.3 + oil) * (0.3 + shine), 9.0 + 14.0 * shine
                 if material == LID:
                     mx = (
                         wa * attributes[i, REST_X]
@@ -244,8 +244,8 @@ def shade(
                 gloss, sharpness = 0.05, 12.0
                 wrap_r = wrap_g = wrap_b = 0.3
             else:
-                wrap_r, wrap_g, wrap_b = 0.38, 0.24, 0.18
-                gloss, sharpness = 0.06, 14.0
+                wrap_r, wrap_g, wrap_b = 0.32, 0.25, 0.22
+                gloss, sharpness = 0.045, 10.0
             cosine = nx * key[0] + ny * key[1] + nz * key[2]
             half = max(nx * hx + ny * hy + nz * hz, 0.0)
             shine = gloss * half**sharpness * (sharpness + 8) * 0.11 * lit
@@ -257,7 +257,9 @@ def shade(
                 tx, ty, tz = -nx * dot, 1.0 - ny * dot, -nz * dot
                 size = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
                 slope = (tx * hx + ty * hy + tz * hz) / size
-                shine = 0.16 * strand * max(1 - slope * slope, 0.0) ** 14 * lit * max(cosine + 0.3, 0.0)
+                shine = (
+                    0.16 * strand * max(1 - slope * slope, 0.0) ** 14 * lit * max(cosine + 0.3, 0.0)
+                )
                 shine += 0.05 * strand * max(1 - slope * slope, 0.0) ** 60 * lit
             sky = 0.50 + 0.32 * ny + 0.22 * facing
             for channel in range(3):

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from data_prep.synthetic.head_mesh import LipLines
 from data_prep.synthetic.fields import bump, noise, smoothstep
+from data_prep.synthetic.head_mesh import LipLines
 from data_prep.synthetic.head_surface import BROW_Y, Surface
 from data_prep.synthetic.identity import Identity, Shape
 from data_prep.synthetic.parts import linear
@@ -40,15 +40,13 @@ def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
     ax = np.abs(x)
     flush = bump(ax, y, (0.62, -0.50), (0.34, 0.28)) + 0.8 * bump(x, y, (0, -0.6), (0.2, 0.18))
     colour *= 1 - identity.redness * flush[..., None] * np.array([0.02, 0.14, 0.13])
-    socket = bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * bump(
-        ax, y, (0.3, 0.02), (0.1, 0.12)
-    )
+    socket = bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * bump(ax, y, (0.3, 0.02), (0.1, 0.12))
     colour *= 1 - (0.06 + 0.16 * identity.shape.bags) * socket[..., None] * np.array([0.8, 1, 0.8])
-    gloss = (
-        0.35 + 0.5 * bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
-    )
+    gloss = 0.35 + 0.5 * bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
     _paint_lips(colour, gloss, identity, surface, (x, y, z), pores)
+    _paint_age(colour, identity, (x, y), pores)
     _paint_brows(colour, identity, (x, y), rng)
+    _paint_beard(colour, gloss, identity, surface, (x, y, z), rng)
     return np.ascontiguousarray(
         np.concatenate([colour, gloss[..., None]], axis=-1), dtype=np.float32
     )
@@ -100,3 +98,64 @@ def brow_line(shape: Shape, along: np.ndarray) -> np.ndarray:
     share = np.clip(along, 0, 1)
     arch = (0.05 + 0.05 * shape.brow_arch) * np.sin(share**1.2 * np.pi * 0.9)
     return BROW_Y + shape.brow_height + arch - 0.05 * share**3
+
+
+def _paint_age(colour, identity, places, pores) -> None:
+    """Nostrils, and what the years add: lines, folds, freckles and spots."""
+    x, y = places
+    ax = np.abs(x)
+    shape = identity.shape
+    nostril = bump(ax, y, (0.095 * shape.nose_width, -0.742), (0.055 * shape.nose_width, 0.026))
+    colour *= 1 - 0.9 * np.clip(1.4 * nostril, 0, 1)[..., None]
+    wing = np.hypot((ax - 0.185 * shape.nose_width) / 0.115, (y + 0.665) / 0.10)
+    crease = np.exp(-(((wing - 1.0) / 0.22) ** 2)) * smoothstep(
+        (ax - 0.2 * shape.nose_width) / 0.06
+    )
+    colour *= 1 - 0.30 * crease[..., None] * np.array([0.8, 1, 1])
+    lines = np.zeros_like(x)
+    for height, bend in ((0.56, 0.03), (0.68, 0.05), (0.80, 0.04)):
+        away = (y - height - bend * np.cos(3.1 * x)) / 0.012
+        lines += np.exp(-(away**2)) * smoothstep((0.62 - ax) / 0.3)
+    foot = np.abs(np.arctan2(y + 0.02, ax - 0.66)) * 5
+    rays = np.exp(-(((foot - np.round(foot)) / 0.16) ** 2))
+    lines += 0.8 * rays * bump(ax, y, (0.82, -0.02), (0.09, 0.12))
+    lines += 0.7 * np.exp(-(((ax - 0.045) / 0.012) ** 2)) * bump(x, y, (0, 0.24), (1, 0.09))
+    fold_x = 0.28 + 0.24 * np.clip((-0.66 - y) / 0.5, 0, 1.2)
+    fold = np.exp(-(((ax - fold_x) / 0.018) ** 2))
+    fold = fold * smoothstep((-0.62 - y) / 0.1) * smoothstep((y + 1.16) / 0.2)
+    strength = 0.32 * np.clip(identity.age * 1.3 - 0.15, 0, 1)
+    colour *= 1 - (strength * lines + 0.22 * shape.folds * fold)[..., None] * np.array([0.8, 1, 1])
+    if identity.freckles > 0:
+        spots = smoothstep((pores - 1.1) / 0.4) * bump(ax, y, (0.4, -0.35), (0.55, 0.4))
+        colour *= 1 - 0.45 * identity.freckles * spots[..., None] * np.array([0.6, 0.9, 1])
+
+
+def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
+    if identity.beard == "none":
+        return
+    x, y, z = places
+    ax = np.abs(x)
+    lips = LipLines(surface.shape)
+    along = np.clip(x / lips.half_width(), -1, 1)
+    # Where beards grow: below a line from the sideburn to the mouth, and above the upper lip.
+    line = np.interp(ax, [0.0, 0.40, 0.62, 0.92, 1.1], [-1.22, -1.16, -0.98, -0.55, -0.2])
+    cheek = smoothstep((line - y) / 0.16) * smoothstep((y + 2.05) / 0.2)
+    gap = 0.015 + 0.02 * rng.random()
+    moustache = smoothstep((y - lips.upper_y(along) - gap) / 0.03) * smoothstep((-0.80 - y) / 0.05)
+    moustache *= smoothstep((0.47 - ax) / 0.1)
+    below = np.maximum(lips.lower_y(along) - y, (ax - lips.half_width()) * 0.8)
+    cheek *= smoothstep((below - 0.03) / 0.06)
+    chin = cheek * smoothstep((0.46 - ax) / 0.08)
+    masks = {
+        "stubble": np.maximum(cheek, moustache),
+        "moustache": moustache,
+        "goatee": np.maximum(chin, moustache * 0.9),
+        "full": np.maximum(cheek, moustache),
+    }
+    strength = 0.42 if identity.beard == "stubble" else 0.86
+    grain = noise(rng, colour.shape[:2], (5.0, 2.2)) + 0.6 * noise(rng, colour.shape[:2], 9)
+    mask = np.clip(masks[identity.beard] * strength * (0.9 + 0.22 * grain), 0, 0.95) * (z > -1.3)
+    hair = np.minimum(linear(identity.hair), 0.55 * linear(identity.skin))
+    shade = np.clip(1 + 0.25 * grain, 0.4, 1.8)[..., None]
+    colour += mask[..., None] * (0.9 * hair * shade - colour)
+    gloss *= 1 - 0.8 * mask
