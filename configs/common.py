@@ -29,12 +29,14 @@ def data(**settings: str | int | float) -> ConfigDict:
 
 
 def adam(*, learning_rate: float, b1: float, b2: float, clip_norm: float) -> dict:
-    """Adam at a constant rate; a clip_norm of 0 does not clip."""
+    """Adam at a constant rate, no decay of weights; a clip_norm of 0 does not clip."""
     return dict(
         name="adam",
         learning_rate=learning_rate,
         b1=b1,
         b2=b2,
+        eps=1e-8,
+        weight_decay=0.0,
         schedule="constant",
         warmup_steps=0,
         decay_steps=0,

@@ -1,8 +1,9 @@
 """config.optim.<net> -> one optax transform per net.
 
-A block goes whole into `make_optimizer`, so an unknown key is refused. An optimizer shared by a
-phase and its lazy regulariser has one state, as in StyleGAN2; its schedule counts updates of
-the net, not steps of the loop.
+A block goes whole into `make_optimizer`, so unknown and missing keys are refused: every number
+stands in the config. An optimizer shared by a phase and its lazy
+regulariser has one state, as in StyleGAN2; its schedule counts updates of the net, not steps of
+the loop.
 """
 
 import inspect
@@ -24,10 +25,12 @@ def make_optimizers(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
       UserError: naming the net and the key that is wrong or missing.
     """
     parameters = inspect.signature(make_optimizer).parameters
-    required = {k for k, v in parameters.items() if v.default is inspect.Parameter.empty}
     optimizers = {}
     for net, block in blocks.items():
-        unknown, missing = sorted(set(block) - set(parameters)), sorted(required - set(block))
+        unknown, missing = (
+            sorted(set(block) - set(parameters)),
+            sorted(set(parameters) - set(block)),
+        )
         if unknown or missing:
             raise UserError(
                 f"config.optim.{net}: unknown keys {unknown}, missing keys {missing}; "
@@ -44,15 +47,15 @@ def make_optimizer(
     *,
     name: str,
     learning_rate: float,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    schedule: str = "constant",
-    warmup_steps: int = 0,
-    decay_steps: int = 0,
-    end_factor: float = 0.0,
-    clip_norm: float = 0.0,
+    b1: float,
+    b2: float,
+    eps: float,
+    weight_decay: float,
+    schedule: str,
+    warmup_steps: int,
+    decay_steps: int,
+    end_factor: float,
+    clip_norm: float,
 ) -> optax.GradientTransformation:
     """One net's optimizer.
 

@@ -1,9 +1,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import train_toys as toys
 
 from talkjax.errors import UserError
 from talkjax.train.optim import make_optimizer, make_optimizers, make_schedule
+
+ADAM = toys.SGD | {"name": "adam", "learning_rate": 1.0}
 
 
 def rates(schedule, steps, **settings):
@@ -22,21 +25,23 @@ def test_schedules_by_hand():
 
 
 def test_first_adam_step_is_the_learning_rate():
-    optimizer = make_optimizer(name="adam", learning_rate=0.01, b1=0.5, b2=0.9)
+    optimizer = make_optimizer(**ADAM | {"learning_rate": 0.01, "b1": 0.5, "b2": 0.9})
     params = jnp.array([1.0, -2.0])
     updates, _ = optimizer.update(jnp.array([3.0, -0.5]), optimizer.init(params), params)
     np.testing.assert_allclose(updates, [-0.01, 0.01], rtol=1e-4)
 
 
 def test_adamw_decays_weights():
-    optimizer = make_optimizer(name="adamw", learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(
+        **ADAM | {"name": "adamw", "learning_rate": 0.1, "weight_decay": 0.5}
+    )
     params = jnp.array([2.0])
     updates, _ = optimizer.update(jnp.array([0.0]), optimizer.init(params), params)
     np.testing.assert_allclose(updates, [-0.1 * 0.5 * 2.0], rtol=1e-5)
 
 
 def test_clip_norm_scales_the_whole_net():
-    optimizer = make_optimizer(name="sgd", learning_rate=1.0, clip_norm=1.0)
+    optimizer = make_optimizer(**toys.SGD | {"learning_rate": 1.0, "clip_norm": 1.0})
     params = {"a": jnp.array([0.0]), "b": jnp.array([0.0])}
     grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
@@ -47,15 +52,21 @@ def test_clip_norm_scales_the_whole_net():
 @pytest.mark.parametrize(
     ("block", "named"),
     [
-        ({"name": "adam", "learning_rate": 1.0, "beta1": 0.5}, "beta1"),
-        ({"name": "adam"}, "learning_rate"),
-        ({"name": "adan", "learning_rate": 1.0}, "adan"),
-        ({"name": "adam", "learning_rate": 1.0, "schedule": "linear"}, "linear"),
-        ({"name": "adam", "learning_rate": 1.0, "warmup_steps": 5}, "warmup_steps"),
-        ({"name": "adam", "learning_rate": 1.0, "weight_decay": 0.1}, "weight_decay"),
-        ({"name": "adam", "learning_rate": 1.0, "schedule": "cosine"}, "decay_steps"),
+        ({"beta1": 0.5}, "beta1"),
+        ({"name": "adan"}, "adan"),
+        ({"schedule": "linear"}, "linear"),
+        ({"warmup_steps": 5}, "warmup_steps"),
+        ({"weight_decay": 0.1}, "weight_decay"),
+        ({"schedule": "cosine"}, "decay_steps"),
     ],
 )
 def test_wrong_blocks_are_refused_by_name(block, named):
     with pytest.raises(UserError, match=rf"config\.optim\.gen.*{named}"):
+        make_optimizers({"gen": ADAM | block})
+
+
+@pytest.mark.parametrize("key", ADAM)
+def test_no_setting_has_a_value_that_the_config_does_not_say(key):
+    block = {name: value for name, value in ADAM.items() if name != key}
+    with pytest.raises(UserError, match=rf"missing keys \['{key}'\]"):
         make_optimizers({"gen": block})

@@ -17,7 +17,7 @@ EXPERTS = {"critic": {"params": {"kernel": np.ones((toys.WIDTH, 1), np.float32)}
 
 def one_step(method, weights, *, active, blocks=None, experts=EXPERTS, ema_decay=0.9, step=0):
     names = {net for phase in method.phases for net in phase.trains}
-    blocks = blocks or {net: {"name": "sgd", "learning_rate": 0.1} for net in names}
+    blocks = blocks or dict.fromkeys(names, toys.SGD)
     optimizers = make_optimizers(blocks)
     state = create_state(method, optimizers, root_key(0), element_spec=toys.element_spec())
     state = state.replace(step=jnp.int32(step))
@@ -51,13 +51,10 @@ def both(optimizer):
     return {"w": optimizer, "other": optimizer}
 
 
-SGD = {"name": "sgd", "learning_rate": 0.1}
-
-
 def test_update_is_the_weighted_gradient_by_hand():
     mean = float(np.mean(next(toys.Batches())["x"]))
     _, new, metrics = one_step(
-        slope_method(), {"fit": {"a": 3.0}}, active=("fit",), blocks=both(SGD)
+        slope_method(), {"fit": {"a": 3.0}}, active=("fit",), blocks=both(toys.SGD)
     )
     # d(3 * 1 * 2 * mean(x))/dw = 6 mean(x)
     assert new.params["w"] == pytest.approx(1.0 - 0.1 * 6.0 * mean, rel=1e-5)
@@ -107,7 +104,7 @@ def test_average_uses_the_configured_decay_later_on():
 def test_weight_names_that_differ_from_the_terms_raise_with_both_lists(weights):
     with pytest.raises(ValueError, match="fit") as error:
         one_step(
-            slope_method(terms=("a", "b")), {"fit": weights}, active=("fit",), blocks=both(SGD)
+            slope_method(terms=("a", "b")), {"fit": weights}, active=("fit",), blocks=both(toys.SGD)
         )
     assert str(["a", "b"]) in str(error.value)
     assert str(sorted(weights)) in str(error.value)
@@ -124,7 +121,7 @@ def test_a_term_that_is_no_value_per_example_raises():
     )
     # The jaxtyping hook may refuse it first; either way it must not train.
     with pytest.raises(Exception, match=r"(?s)a.*(shape|term)"):
-        one_step(method, {"fit": {"a": 1.0}}, active=("fit",), blocks={"w": SGD})
+        one_step(method, {"fit": {"a": 1.0}}, active=("fit",), blocks={"w": toys.SGD})
 
 
 def test_an_expert_with_the_name_of_a_trained_net_raises():

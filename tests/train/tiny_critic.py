@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from configs import common
+
 
 def get_config(variant: str = "") -> ConfigDict:
     """The config; variant "no_experts_block" leaves a block out."""
@@ -53,7 +55,8 @@ def get_config(variant: str = "") -> ConfigDict:
         )
     )
     config.loss_weights = ConfigDict(dict(fit=dict(bce=1.0, contrast=0.1)))
-    config.optim = ConfigDict(dict(sync=dict(name="adam", learning_rate=1e-3, b1=0.9, b2=0.999)))
+    adam = common.adam(learning_rate=1e-3, b1=0.9, b2=0.999, clip_norm=0.0)
+    config.optim = ConfigDict(dict(sync=adam))
     config.ema_decay = 0.9
     config.mesh = ConfigDict(dict(axes=("data",), shape=(1,)))
     config.sharding_rules = [(".*", ())]

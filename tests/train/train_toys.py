@@ -12,6 +12,20 @@ from talkjax.train.sharding import make_mesh
 WIDTH = 4
 BATCH = 16
 REPLICATE = [[".*", []]]
+# A whole block of config.optim: plain gradient descent.
+SGD = {
+    "name": "sgd",
+    "learning_rate": 0.1,
+    "b1": 0.9,
+    "b2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "decay_steps": 0,
+    "end_factor": 0.0,
+    "clip_norm": 0.0,
+}
 
 
 class Batches:
@@ -122,12 +136,12 @@ def gan_job(*, steps=8, devices=None, optimizer="sgd", width=WIDTH, **changes):
         best_metric="",
         profile_steps=(),
     )
-    blocks = {net: {"name": optimizer, "learning_rate": 0.05} for net in ("gen", "disc")}
+    block = SGD | {"name": optimizer, "learning_rate": 0.05}
     values = {
         "method": gan(),
         "settings": settings,
         "config": {"method": "gan", "run": {"seed": 3, "steps": steps, "best_metric": ""}},
-        "optimizers": make_optimizers(blocks),
+        "optimizers": make_optimizers({"gen": block, "disc": block}),
         "loss_weights": GAN_WEIGHTS,
         "ema_decay": 0.9,
         "mesh": make_mesh(["data"], [-1], devices=devices),
