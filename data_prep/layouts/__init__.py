@@ -4,19 +4,24 @@ from pathlib import Path
 
 from data_prep.layouts import folder, grid, hdtf, lrs2, lrw, voxceleb2
 from data_prep.layouts.api import SPLITS, Clip, Fractions
+from data_prep.layouts.contents import passed_over
 from talkjax.errors import UserError
 
 LAYOUTS = ("folder", "grid", "lrw", "lrs2", "hdtf", "voxceleb2")
+# Layouts whose sets come with words for each clip.
+WITH_WORDS = ("grid", "lrw", "lrs2")
 DEFAULT_FRACTIONS = Fractions(val=0.1, test=0.1)
 
 __all__ = [
     "DEFAULT_FRACTIONS",
     "LAYOUTS",
     "SPLITS",
+    "WITH_WORDS",
     "Clip",
     "Fractions",
     "list_clips",
     "list_missing",
+    "passed_over",
 ]
 
 

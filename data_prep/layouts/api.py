@@ -7,7 +7,8 @@ It reads names and small text files only, so that listing a million clips stays 
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from talkjax.errors import UserError
@@ -35,6 +36,8 @@ class Clip:
         own; "" means that there is no such file.
       words_source: file with words and times, relative to `root`; "" means none.
       words_format: key of `words.READERS`; "" if there is no file.
+      split_key: what the split's hash was taken of; "" where the split is published.
+      moved_from: the split that the hash says, where `with_every_split` gave another; else "".
     """
 
     clip_id: str
@@ -47,6 +50,8 @@ class Clip:
     audio_source: str = ""
     words_source: str = ""
     words_format: str = ""
+    split_key: str = ""
+    moved_from: str = ""
 
     @property
     def path(self) -> Path:
@@ -77,16 +82,60 @@ class Fractions:
 
     def split_of(self, key: str) -> str:
         """Split of a key by its SHA-256 alone: adding clips never moves another clip."""
-        place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+        place = hash_place(key)
         if place < self.test:
             return "test"
         return "val" if place < self.test + self.val else "train"
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The splits that shall have clips."""
+        held_out = (name for name, share in (("val", self.val), ("test", self.test)) if share)
+        return ("train", *held_out)
 
-def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
-    """Files under root that match a glob pattern and are videos by their suffix, sorted.
+
+def hash_place(key: str) -> float:
+    """Where a key lies in [0, 1), by its SHA-256."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+
+
+def with_every_split(clips: Iterable[Clip], fractions: Fractions) -> list[Clip]:
+    """The clips, so that no wanted split is empty by the luck of a few hashes.
+
+    An empty split gets the key of lowest hash of the split with the most keys. It depends on the
+    set of keys alone. With fewer keys than wanted splits, and in published splits, nothing moves.
+    """
+    clips = list(clips)
+    split_of = {clip.split_key: clip.split for clip in clips if clip.split_key}
+    if len(split_of) >= len(fractions.wanted):
+        for empty in fractions.wanted:
+            if empty not in split_of.values():
+                counts = Counter(split_of.values())
+                fullest = max(SPLITS, key=lambda split: counts[split])
+                keys = (key for key, split in split_of.items() if split == fullest)
+                split_of[min(keys, key=hash_place)] = empty
+    return [
+        clip
+        if split_of.get(clip.split_key, clip.split) == clip.split
+        else dataclasses.replace(clip, split=split_of[clip.split_key], moved_from=clip.split)
+        for clip in clips
+    ]
+
+
+def has_video_suffix(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def video_files(
+    root: Path, patterns: Iterable[str], *, is_video: Callable[[Path], bool] = has_video_suffix
+) -> list[Path]:
+    """Files under root that match a glob pattern and are videos, sorted.
 
     Hidden files and folders are left out.
+
+    Args:
+      root, patterns: where to look.
+      is_video: asked of each file, in sorted order; goes by the suffix unless said otherwise.
 
     Raises:
       UserError: if root is no folder, nothing matches, or a name is not UTF-8.
@@ -96,14 +145,13 @@ def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
         raise UserError(f"{root}: found {found}, want a folder of videos")
-    found = {
+    files = {
         path
         for pattern in patterns
         for path in root.glob(pattern)
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
+        if not any(part.startswith(".") for part in path.relative_to(root).parts) and path.is_file()
     }
+    found = [path for path in sorted(files) if is_video(path)]
     if not found:
         raise UserError(
             f"{root}: no clips found; looked for {' and '.join(patterns)} with a video suffix "
@@ -111,7 +159,7 @@ def video_files(root: Path, patterns: Iterable[str]) -> list[Path]:
         )
     for path in found:
         _check_name(path)
-    return sorted(found)
+    return found
 
 
 def _check_name(path: Path) -> None:

@@ -17,7 +17,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.layouts.api import Clip, Fractions, checked, relative, text_lines, video_files
+from data_prep.layouts.api import (
+    Clip,
+    Fractions,
+    checked,
+    relative,
+    text_lines,
+    video_files,
+    with_every_split,
+)
 from talkjax.errors import UserError
 
 SUBSETS = ("RD", "WDA", "WRA")
@@ -51,7 +59,7 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
             f"{root}: no clips found; none of the {len(files)} videos is named as in "
             f"{' '.join(path.name for path in annotations.values())} (e.g. RD_Radio11.mp4)"
         )
-    return checked(clips, root)
+    return checked(with_every_split(clips, fractions), root)
 
 
 def missing(root: Path) -> list[str]:
@@ -127,7 +135,7 @@ def _cut_clips(root: Path, files: dict[str, Path], fractions: Fractions) -> list
             f"{root}: no clips found; looked for *_annotion_time.txt with the downloaded videos, "
             "and for clips named as RD_Radio11_000.mp4"
         )
-    return checked(clips, root)
+    return checked(with_every_split(clips, fractions), root)
 
 
 def _clip(
@@ -147,6 +155,7 @@ def _clip(
         source=relative(path, root),
         identity=identity,
         split=fractions.split_of(identity),
+        split_key=identity,
         start_s=start_s,
         end_s=end_s,
     )

@@ -10,7 +10,7 @@ identity, with the fraction `val`.
 
 from pathlib import Path
 
-from data_prep.layouts.api import Clip, Fractions, checked, relative, video_files
+from data_prep.layouts.api import Clip, Fractions, checked, relative, video_files, with_every_split
 
 PATTERNS = ("dev/mp4/id*/*/*.mp4", "test/mp4/id*/*/*.mp4")
 
@@ -30,6 +30,7 @@ def list_clips(root: Path, *, fractions: Fractions) -> list[Clip]:
                 identity=identity,
                 split="test" if part == "test" else dev.split_of(identity),
                 audio_source=relative(sound, root) if sound.is_file() else "",
+                split_key="" if part == "test" else identity,
             )
         )
-    return checked(clips, root)
+    return checked(with_every_split(clips, dev), root)

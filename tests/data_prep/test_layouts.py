@@ -1,10 +1,14 @@
 """Each layout on a small tree of the published shape. No video is decoded here."""
 
+import hashlib
 import os
+import random
+import shutil
 
 import pytest
 
-from data_prep.layouts import Fractions, list_clips, list_missing
+from data_prep.layouts import Fractions, contents, list_clips, list_missing, passed_over
+from data_prep.layouts.api import Clip, hash_place, with_every_split
 from data_prep.layouts.grid import sentence
 from data_prep.layouts.hdtf import seconds
 from data_prep.layouts.words import READERS
@@ -39,6 +43,87 @@ def test_folder_keeps_the_suffix_where_two_files_differ_in_nothing_else(tmp_path
     assert ids == ["a/1.avi", "a/1.mp4", "a/2"]
 
 
+def test_folder_goes_by_content_where_the_suffix_says_nothing(make_video, tmp_path):
+    make_video(tmp_path / "a/1.bin", frames=2)
+    shutil.copy(tmp_path / "a/1.bin", tmp_path / "a/2")
+    tree(tmp_path, {"a/3.bin": "some text", "a/4.wav": "", "a/5.dat": "", ".git/x": ""})
+    (tmp_path / "a/6.mp4").symlink_to("nothing")
+    clips = list_clips("folder", tmp_path)
+    assert [clip.source for clip in clips] == ["a/1.bin", "a/2"]
+    assert passed_over("folder", tmp_path, clips) == {
+        ".git": "hidden: its name starts with a dot",
+        "a/3.bin": "is a text file, not a video or audio file",
+        "a/4.wav": "sound by its suffix",
+        "a/5.dat": "the file is empty (0 bytes), want a video or audio file",
+        "a/6.mp4": "no file that can be read (a link to nothing?)",
+    }
+
+
+def test_a_bound_on_the_files_that_are_opened(make_video, tmp_path, monkeypatch):
+    make_video(tmp_path / "2.bin", frames=2)
+    tree(tmp_path, {"1.bin": "text", "3.mp4": ""})
+    assert [clip.source for clip in list_clips("folder", tmp_path)] == ["2.bin", "3.mp4"]
+    monkeypatch.setattr(contents, "MAX_PROBED", 1)
+    clips = list_clips("folder", tmp_path)
+    assert [clip.source for clip in clips] == ["3.mp4"]
+    assert "not looked into" in passed_over("folder", tmp_path, clips)["2.bin"]
+
+
+def test_every_file_of_the_bad_set_is_a_clip_or_passed_over_with_a_reason(shared):
+    bad = shared / "data" / "bad"
+    clips = list_clips("folder", bad)
+    over = passed_over("folder", bad, clips)
+    assert {clip.source for clip in clips} | over.keys() == {path.name for path in bad.iterdir()}
+    assert over["text_renamed.wav"] == over["header_only.wav"] == "sound by its suffix"
+    assert over["alpha.png"] == "a picture by its suffix"
+
+
+def test_what_another_layout_does_not_take_is_said(tmp_path):
+    files = ["s1/bbaf2n.mpg", "s1/bbaf2n.align", "s1/bbaf3s.mkv", "s1/lost.align", "s1/x.q"]
+    tree(tmp_path, dict.fromkeys(files, ""))
+    over = passed_over("grid", tmp_path, list_clips("grid", tmp_path))
+    assert over == {
+        "s1/bbaf3s.mkv": "a video that layout grid does not name: see its tree",
+        "s1/lost.align": "text or a table by its suffix",
+        "s1/x.q": "no video by its suffix",
+    }
+
+
+def test_a_large_set_splits_by_the_hash_alone(grid):
+    clips = list_clips("grid", grid)
+    text = "\n".join(f"{clip.clip_id} {clip.split}" for clip in clips)
+    # Of the splits before small sets were helped.
+    want = "b0c404aa5186402d11649659efc87c3ce10acf6f6a65ca85da653a3c8a651b71"
+    assert hashlib.sha256(text.encode()).hexdigest() == want
+    assert not any(clip.moved_from for clip in clips)
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_a_small_set_has_every_split_whatever_the_order(count):
+    fractions = Fractions(val=0.1, test=0.1)
+    # All hashes of these say train.
+    keys = [f"k{i}" for i in range(100) if fractions.split_of(f"k{i}") == "train"][:count]
+    clips = [Clip(f"{key}/{i}", "", "", key, "train", split_key=key) for key in keys for i in "ab"]
+    random.Random(0).shuffle(clips)
+    split_of = {clip.split_key: clip.split for clip in with_every_split(clips, fractions)}
+    ranked = sorted(keys, key=hash_place)
+    assert [split_of[key] for key in ranked] == ["val", "test"] + ["train"] * (count - 2)
+    moved = {c.split_key for c in with_every_split(clips, fractions) if c.moved_from == "train"}
+    assert moved == set(ranked[:2])
+
+
+def test_too_few_keys_fractions_of_zero_and_published_splits_move_nothing():
+    def splits(clips, **fractions):
+        return [clip.split for clip in with_every_split(clips, Fractions(**fractions))]
+
+    clips = [Clip(key, "", "", key, "train", split_key=key) for key in "abc"]
+    assert splits(clips[:2], val=0.1, test=0.1) == ["train"] * 2
+    assert splits(clips, val=0.0, test=0.0) == ["train"] * 3
+    assert sorted(splits(clips, val=0.0, test=0.1)) == ["test", "train", "train"]
+    published = [Clip(key, "", "", key, "train") for key in "abc"]
+    assert splits(published, val=0.1, test=0.1) == ["train"] * 3
+
+
 def test_an_added_clip_moves_no_other_to_another_split(tmp_path):
     tree(tmp_path, {f"p{i}/1.mp4": "" for i in range(30)})
     before = {c.clip_id: c.split for c in list_clips("folder", tmp_path)}
@@ -48,12 +133,23 @@ def test_an_added_clip_moves_no_other_to_another_split(tmp_path):
 
 
 @pytest.mark.parametrize("video", ["s1/{}.mpg", "s1/video/{}.mpg", "s1/video/mpg_6000/{}.mpg"])
-@pytest.mark.parametrize("align", ["s1/align/{}.align", "s1/{}.align", "align/s1/{}.align"])
+@pytest.mark.parametrize(
+    "align",
+    ["s1/align/{}.align", "s1/{}.align", "align/s1/{}.align", "alignments/s1/{}.align"]
+    + ["align/{}.align", "alignments/{}.align"],
+)
 def test_grid_published_trees_find_their_alignments(tmp_path, video, align):
     tree(tmp_path, {video.format("bbaf2n"): "", align.format("bbaf2n"): "0 14250 sil"})
     (clip,) = list_clips("grid", tmp_path)
     assert (clip.clip_id, clip.identity) == ("s1/bbaf2n", "s1")
     assert clip.words_source == align.format("bbaf2n")
+
+
+def test_grid_flat_alignments_of_several_speakers_are_nobodys(tmp_path):
+    files = ["s1/bbaf2n.mpg", "s2/bbaf2n.mpg", "align/bbaf2n.align", "alignments/s2/bbaf2n.align"]
+    tree(tmp_path, dict.fromkeys(files, ""))
+    one, two = list_clips("grid", tmp_path)
+    assert (one.words_source, two.words_source) == ("", "alignments/s2/bbaf2n.align")
 
 
 def test_grid_one_speaker_folder_is_its_own_identity(tmp_path):
