@@ -209,9 +209,9 @@ def _collect(library: ctypes.CDLL, text: str) -> Utterance:
     status = library.espeak_Synth(
         encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, _CHARS_UTF8, None, None
     )
-    if status != 0 or not chunks:
-        raise UserError(f"text: espeak-ng spoke nothing of {text!r}; want words")
     events = [_event(*row) for row in raw if row[0] in (_EVENT_WORD, _EVENT_PHONEME)]
+    if status != 0 or not any(event.phone for event in events):
+        raise UserError(f"text: got {text!r}, of which espeak-ng speaks nothing; want words")
     return Utterance(np.concatenate(chunks), tuple(events))
 
 

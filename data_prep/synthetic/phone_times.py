@@ -211,7 +211,7 @@ def _with_room(sounds: list[_Sound], *, total: int) -> list[_Sound]:
     espeak speaks a British `l` after a vowel within that vowel, and marks it at its end.
     """
     placed = sounds[:1]
-    ends = [sound.start for sound in sounds[2:]] + [total]
+    ends = [*(sound.start for sound in sounds[1:]), total][1:]
     for sound, end in zip(sounds[1:], ends, strict=True):
         if end - sound.start < _SHORTEST_SOUND_SAMPLES:
             taken = _CODA_SHARE * (sound.start - placed[-1].start)
