@@ -23,8 +23,9 @@ JAW_ROW = (0.02, -0.38, -0.76, -1.12, -1.44, -1.68, -1.80, -1.86, -1.88)
 # Lips: places `along` of the upper outline (48-54), the lower (55-59), the inner lines.
 UPPER_OUTLINE = (-1.0, -0.62, -0.24, 0.0, 0.24, 0.62, 1.0)
 LOWER_OUTLINE = (0.66, 0.30, 0.0, -0.30, -0.66)
-UPPER_INNER = (-1.0, -0.40, 0.0, 0.40, 1.0)
+UPPER_INNER = (-0.86, -0.40, 0.0, 0.40, 0.86)
 LOWER_INNER = (0.40, 0.0, -0.40)
+INNER_CORNER = UPPER_INNER[-1]
 # Lids, from the outer corner over the upper to the inner one and back (-1 inner, 1 outer).
 LID_ALONG = (1.0, 0.36, -0.34, -1.0, -0.30, 0.38)
 LID_UPPER = (True, True, True, True, False, False)
@@ -64,6 +65,11 @@ def build_anchors(
     ):
         for along in places:
             corner, share = _on_lip(ring, along, upper=upper)
+            if abs(along) == INNER_CORNER:
+                # Where the lips part: half on the upper, half on the lower.
+                other, rest = _on_lip(ring, along, upper=False)
+                corner = [corner[0], corner[1], other[0], other[1]]
+                share = [share[0] / 2, share[1] / 2, rest[0] / 2, rest[1] / 2]
             vertices.append(corner)
             shares.append(share)
     order = [*range(36), *([0] * 12), *range(36, 56)]
@@ -136,7 +142,7 @@ def _on_lip(ring: int, along: float, *, upper: bool) -> tuple[list[int], list[fl
     share = place - first
     one = ring * NUM_AROUND + first % NUM_AROUND
     two = ring * NUM_AROUND + (first + 1) % NUM_AROUND
-    return [one, two, two], [1 - share, share, 0.0]
+    return [one, two, two, two], [1 - share, share, 0.0, 0.0]
 
 
 def _on_skin(mesh: SkinMesh, xy: np.ndarray) -> tuple[list[int], list[float]]:
@@ -159,7 +165,8 @@ def _on_skin(mesh: SkinMesh, xy: np.ndarray) -> tuple[list[int], list[float]]:
     share_b, share_c = np.clip([wb[best], wc[best]], 0, 1)
     total = max(1.0, share_b + share_c)
     share_b, share_c = share_b / total, share_c / total
-    return list(mesh.triangles[best]), [1 - share_b - share_c, share_b, share_c]
+    corner = list(mesh.triangles[best])
+    return [*corner, corner[0]], [1 - share_b - share_c, share_b, share_c, 0.0]
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:

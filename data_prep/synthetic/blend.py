@@ -108,7 +108,7 @@ class _Field:
         return jaw_motion(self.points) * (below * off_lips * front)[:, None]
 
     def opening(self) -> np.ndarray:
-        gap = (1 - self.side**2.6) ** 0.7
+        gap = (1 - self.side**2.2) ** 0.8
         share = np.where(self.upper > 0, UPPER_SHARE, UPPER_SHARE - 1)
         reach = np.where(self.upper > 0, 0.17, 0.22)
         fade = np.exp(-((self.away / reach) ** 2))
@@ -131,7 +131,7 @@ class _Field:
     def rounding(self) -> np.ndarray:
         fade = self.fade(0.25)
         return self._moved(
-            x=-0.125 * self.along * fade,
+            x=-0.105 * self.along * fade,
             y=0.06 * self.thickness * self.outward * fade,
             z=0.03 * fade,
         )

@@ -30,11 +30,11 @@ LINE_ROW = (
 )
 # Style -> thickness (eye distances), extra on top, roughness, how far the curtain hangs down.
 STYLES = {
-    "short": (0.10, 0.14, 0.20, None),
+    "short": (0.10, 0.17, 0.20, None),
     "crop": (0.045, 0.03, 0.10, None),
     "parted": (0.12, 0.16, 0.18, None),
-    "bob": (0.15, 0.10, 0.15, -1.30),
-    "long": (0.13, 0.10, 0.15, -3.2),
+    "bob": (0.15, 0.14, 0.15, -1.30),
+    "long": (0.13, 0.14, 0.15, -3.2),
     "bun": (0.07, 0.03, 0.08, None),
     "curly": (0.24, 0.16, 0.55, None),
     "receding": (0.06, 0.03, 0.15, None),
@@ -72,7 +72,9 @@ def strands(identity: Identity) -> tuple[Float[np.ndarray, "h w"], Float[np.ndar
     fray = wrapped_noise(rng, size, (0.4 * length, 3)) + wrapped_noise(rng, size, (length, 10))
     reach = {"bob": 0.045, "long": 0.045, "curly": 0.04}
     tips = reach[identity.hair_style] if identity.hair_style in reach else 0.022
-    return np.clip(0.5 + 0.17 * mixed, 0, 1).astype(np.float32), (tips * fray).astype(np.float32)
+    # Ends are only cut in: hair that stuck out would float before the skin.
+    fray = np.minimum(tips * fray, 0.02)
+    return np.clip(0.5 + 0.17 * mixed, 0, 1).astype(np.float32), fray.astype(np.float32)
 
 
 def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Part:
@@ -99,7 +101,7 @@ def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Pa
         height = height * (1 - 0.75 * furrow) + 0.05 * bump(
             angle * identity.part_side, row, (-0.25, 1.2), (0.6, 0.5)
         )
-    points = surface.stretch(skin) + (0.012 + np.maximum(height, 0))[..., None] * outward
+    points = surface.stretch(skin) + (0.022 + np.maximum(height, 0))[..., None] * outward
     triangles = parts.grid_triangles(SHELL_ROWS, SHELL_COLUMNS, closed=True)
     cut = (inside - 0.03).reshape(-1)
     grows = cut[triangles].max(axis=1) > -0.25

@@ -21,7 +21,9 @@ NUM_INSIDE, NUM_SKIN = 6, 60
 FIRST_LIP_RING = NUM_INSIDE
 OUTLINE_RING = FIRST_LIP_RING + len(LIP_PROFILE) - 1
 NUM_RINGS = NUM_INSIDE + len(LIP_PROFILE) + NUM_SKIN
-MOUTH_HALF_WIDTH = 0.405
+MOUTH_HALF_WIDTH = 0.395
+# The corners lie below the line's middle.
+CORNER_DROP = 0.030
 # The parameter plane: angle times this, and row; about as long as they are on the face.
 ANGLE_LENGTH = 1.3
 
@@ -58,24 +60,24 @@ class LipLines:
         """The line where the lips meet."""
         tubercle = -0.014 * np.exp(-((along / 0.2) ** 2))
         wave = 0.010 * np.exp(-(((np.abs(along) - 0.45) / 0.25) ** 2))
-        return MOUTH_Y + tubercle + wave + self.shape.corner_up * np.abs(along) ** 3
+        return MOUTH_Y + tubercle + wave + (self.shape.corner_up - CORNER_DROP) * np.abs(along) ** 3
 
     def upper_y(self, along: np.ndarray) -> np.ndarray:
         """Outline of the upper lip: cupid's bow."""
         side = np.abs(along)
-        arch = (1 - side**1.5) ** 1.15
-        bow = 0.030 * self.shape.cupid
+        arch = (1 - side**1.9) ** 0.95
+        bow = 0.022 * self.shape.cupid
         peaks = bow * np.exp(-(((side - 0.24) / 0.16) ** 2)) - bow * np.exp(-((along / 0.11) ** 2))
-        thick = 0.135 * self.shape.upper_lip
+        thick = 0.125 * self.shape.upper_lip
         return self._ends(along) + thick * arch + peaks * (1 - side)
 
     def lower_y(self, along: np.ndarray) -> np.ndarray:
         """Outline of the lower lip."""
         side = np.abs(along)
-        return self._ends(along) - 0.175 * self.shape.lower_lip * (1 - side**2.0) ** 0.9
+        return self._ends(along) - 0.185 * self.shape.lower_lip * (1 - side**2.4) ** 0.8
 
     def _ends(self, along: np.ndarray) -> np.ndarray:
-        return MOUTH_Y + self.shape.corner_up * np.abs(along) ** 3
+        return MOUTH_Y + (self.shape.corner_up - CORNER_DROP) * np.abs(along) ** 3
 
 
 def build_skin(surface: Surface) -> SkinMesh:

@@ -191,17 +191,12 @@ def body(identity: Identity) -> list[Part]:
     # Cloth stands off the body, most at its edge.
     off = 0.05 + 0.05 * np.exp(-((cut / 0.12) ** 2))
     away = out.reshape(-1, 3) / np.linalg.norm(out.reshape(-1, 3), axis=1, keepdims=True)
-    near_edge = np.abs(cut - 0.05) < 0.05
-    trim = identity.collar in ("crew", "shirt") and identity.cloth_pattern != 0
-    colour = np.where(
-        near_edge[:, None] & trim, linear(identity.cloth_trim), linear(identity.cloth)
-    )
     worn = cut[triangles].max(axis=1) > 0
     cloth = part(
         points + off[:, None] * away,
         triangles[worn],
         raster.CLOTH,
-        colour,
+        linear(identity.cloth),
         follows=follows,
         uv=np.stack([angle.reshape(-1) * 0.8, points[:, 1] * 0.8], axis=-1) + 10,
         cut=cut,

@@ -11,7 +11,7 @@ roll > 0 tilts the head clockwise; x > 0 moves it right, y > 0 down, z > 0 towar
 import cv2
 import numpy as np
 
-from data_prep.synthetic import anchors, backdrop, blend, hair, raster, shade, skin
+from data_prep.synthetic import anchors, backdrop, blend, cloth, hair, raster, shade, skin
 from data_prep.synthetic.head import build_head
 from data_prep.synthetic.identity import Identity
 from data_prep.synthetic.parts import linear
@@ -40,7 +40,7 @@ class FaceRenderer:
         self._table = shade.gamma_table()
         self._strands, self._fray = hair.strands(identity)
         self._backdrop = backdrop.paint(identity)
-        self._cloth = np.ones((64, 64, 3), dtype=np.float32)
+        self._cloth = cloth.weave(identity)
         self._skin_frame = skin.frame()
         self._posed = np.empty_like(self._head.rest)
         self._normals = np.empty_like(self._head.rest)
@@ -181,7 +181,8 @@ def _light_table(identity: Identity) -> np.ndarray:
     table[shade.FILL_COLOUR] = identity.fill_colour
     table[shade.IRIS] = linear(identity.iris)
     table[shade.LASH] = 0.5 * linear(identity.brows) + 0.002
-    table[shade.SKIN_TINT] = linear(identity.skin)
+    trimmed = identity.collar in ("crew", "shirt") and identity.cloth_pattern != 0
+    table[shade.TRIM] = linear(identity.cloth_trim if trimmed else identity.cloth)
     table[shade.LID_COLOUR] = linear(identity.skin) * (1.0, 0.72, 0.70)
     table[shade.LOOKS] = (identity.oiliness, 0.022 + 0.014 * identity.makeup, identity.exposure)
     return table

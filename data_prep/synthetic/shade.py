@@ -8,6 +8,7 @@ import numpy as np
 from data_prep.synthetic.raster import (
     AMBIENT,
     CLOTH,
+    CUT,
     EYE,
     EYE_CLOSED,
     EYE_CX,
@@ -34,10 +35,11 @@ from data_prep.synthetic.raster import (
 )
 
 # Rows of the light table (each three numbers, linear).
-KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, SKIN_TINT, LID_COLOUR, LOOKS = range(8)
+KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, TRIM, LID_COLOUR, LOOKS = range(8)
 # Columns of the row LOOKS.
 OILINESS, LASH_WIDTH, EXPOSURE = range(3)
 GAMMA = 2.2
+TRIM_WIDTH = 0.07
 GAMMA_STEPS = 4096
 
 
@@ -161,7 +163,7 @@ def shade(
             ny = wa * normals[i, 1] + wb * normals[j, 1] + wc * normals[k, 1]
             nz = wa * normals[i, 2] + wb * normals[j, 2] + wc * normals[k, 2]
             size = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-            if nz < 0 and material > MOUTH:
+            if nz < -0.2 and material == HAIR:
                 size = -size
             nx, ny, nz = nx / size, ny / size, nz / size
             ambient = (
@@ -232,8 +234,11 @@ def shade(
             elif material == CLOTH:
                 r = int(v * cloth.shape[0]) % cloth.shape[0]
                 c = int(u * cloth.shape[1]) % cloth.shape[1]
+                cut = wa * attributes[i, CUT] + wb * attributes[j, CUT] + wc * attributes[k, CUT]
                 for channel in range(3):
                     albedo[channel] *= cloth[r, c, channel]
+                    if cut < TRIM_WIDTH:
+                        albedo[channel] = light[TRIM, channel]
                 wrap_r = wrap_g = wrap_b = 0.15
             elif material == FRAME:
                 gloss, sharpness = 0.5, 40.0

@@ -71,10 +71,16 @@ def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
     inside = np.minimum(lips.upper_y(along) - y, y - lips.lower_y(along)) / edge
     mask = smoothstep(inside * 0.5 + 0.5) * (np.abs(x) < lips.half_width()) * (z > -0.4)
     mask *= 0.85 + 0.15 * identity.makeup
-    line = np.exp(-(((y - lips.inner_y(along)) / 0.02) ** 2)) * mask
-    shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.35 * line
+    line = np.exp(-(((y - lips.inner_y(along)) / 0.020) ** 2)) * mask
+    shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.6 * line
     red = linear(identity.lips)
     colour += mask[..., None] * (red * shade[..., None] - colour)
+    # The corners are dark dents, and the lower lip throws a soft shadow.
+    ax = np.abs(x)
+    dent = bump(ax, y, (lips.half_width() - 0.004, lips.inner_y(np.ones(1))[0]), (0.034, 0.020))
+    colour *= 1 - 0.6 * np.clip(1.2 * dent, 0, 1)[..., None] * np.array([0.85, 1, 1])
+    under = bump(x, y, (0, float(lips.lower_y(np.zeros(1))[0]) - 0.045), (0.24, 0.04))
+    colour *= 1 - 0.16 * (under * (1 - mask))[..., None]
     gloss += mask * (0.45 + 0.3 * identity.makeup)
 
 
