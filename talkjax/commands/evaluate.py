@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="judge a window every so many frames; 1 is slowest (default: %(default)s)",
     )
     parser.add_argument(
+        "--voices",
+        type=int,
+        default=3,
+        help="other voices that each face is given (default: %(default)s)",
+    )
+    parser.add_argument(
         "--linear-clips",
         type=int,
         default=128,
@@ -120,6 +126,7 @@ def _check(args: argparse.Namespace) -> None:
         "batch": 1,
         "reference_frame": 0,
         "sync_stride": 1,
+        "voices": 1,
         "linear_clips": 0,
         "workers": 0,
         "pictures": 0,
@@ -177,6 +184,8 @@ def _generator(
             critics={judge.suffix: judge.critic for judge in judges},
             linear=linear,
             sync_stride=args.sync_stride,
+            hide_from=predictor.hide_from,
+            num_voices=args.voices,
         )
         with Progress(len(clips.ids), label="evaluate") as bar:
             found = runner.evaluate_clips(

@@ -325,7 +325,7 @@ def save_pictures(
             bar.step()
     rows = ("generated", "swapped_voice_vs_voice", "swapped_voice_vs_face", "linear")
     curves = {
-        clip_id: {row: pairs["opening"] for row, pairs in found.results[clip_id].pairs.items()}
+        clip_id: {row: pairs["opening"][0] for row, pairs in found.results[clip_id].pairs.items()}
         for clip_id in shown
     }
     if curves:
@@ -340,7 +340,7 @@ def _films(
     reference = clip.model_u8[min(reference_frame, len(clip.model_u8) - 1)]
     films = [clip.truth_u8, tools.generate(clip.model_u8, reference, clip.mel)]
     if clip_id in found.voices:
-        voice = clips(found.voices[clip_id])
+        voice = clips(found.voices[clip_id][0])
         both = min(len(clip.model_u8), len(voice.model_u8))
         films.append(tools.generate(clip.model_u8[:both], reference, voice.mel))
         films.append(voice.truth_u8)

@@ -6,6 +6,12 @@ Rows of a report and what each one is:
   shuffled_audio          another clip's sound; judged against the face's own clip and sound.
   still_mouth             the reference frame's mouth on every frame of the clip (at the model's
                           image size); judged against the clip.
+  still_hidden            the same with all rows that are hidden from the model, that is, with all
+                          that it must draw. still_mouth keeps true pixels around the mouth, which
+                          decide measures of the whole crop: there this is the row to beat. Its
+                          frames share their eyes with the true ones and nothing else, so its
+                          *_framewise correlations are those of the landmark noise.
+  silence                 some of the clip's frames, driven by digital silence: do the lips rest?
   swapped_voice_vs_voice  the frames of shuffled_audio; lips against the lips of the clip the
                           *voice* comes from. High: the lips follow the voice.
   swapped_voice_vs_face   the same lips against those of the clip the *face* comes from. Above
@@ -32,6 +38,7 @@ import numpy as np
 from talkjax.arrays import Float, UInt8
 from talkjax.evals.image_quality import MOUTH_COLUMNS_PX, MOUTH_ROWS_PX
 from talkjax.evals.landmarks import LipSeries, stack_series
+from talkjax.ops import image
 from talkjax.ops.mel import mel_start, mel_windows
 
 FEATHER_PX = 6
@@ -43,16 +50,21 @@ RIDGE_STRENGTHS = (1e1, 1e2, 1e3, 1e4)
 CHOOSING_PART = 5
 
 
-def pairing(clip_ids: Sequence[str], *, seed: int) -> dict[str, str]:
-    """For each clip, the clip whose voice it is given; empty with fewer than two clips.
+def pairing(
+    clip_ids: Sequence[str], *, seed: int, num_voices: int = 1
+) -> dict[str, tuple[str, ...]]:
+    """For each clip, the clips whose voices it is given; empty with fewer than two clips.
 
-    One cycle through a seeded order of the sorted names: no clip gets its own voice, each
-    voice is used once, and the order of `clip_ids` does not matter.
+    The next ones in a seeded cycle of the sorted names: no clip gets its own voice, each voice is
+    used `num_voices` times, and the order of `clip_ids` does not matter. Few clips give each other
+    fewer voices.
     """
     if len(clip_ids) < 2:
         return {}
     order = np.random.default_rng(seed).permutation(sorted(clip_ids)).tolist()
-    return dict(zip(order, order[1:] + order[:1], strict=True))
+    count = min(num_voices, len(order) - 1)
+    twice = order + order
+    return {clip: tuple(twice[i + 1 : i + 1 + count]) for i, clip in enumerate(order)}
 
 
 def still_mouth(
@@ -66,6 +78,18 @@ def still_mouth(
     weight = _mouth_weight(frames_u8.shape[1], frames_u8.shape[2])[None, :, :, None]
     mixed = frames_u8 * (1.0 - weight) + reference_u8[None] * weight
     return np.round(mixed).astype(np.uint8)
+
+
+def still_hidden(
+    frames_u8: UInt8[np.ndarray, "t h w 3"],
+    reference_u8: UInt8[np.ndarray, "h w 3"],
+    *,
+    hide_from: float,
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Every frame with the reference's rows from `hide_from` of the side down in their place."""
+    still, first = frames_u8.copy(), image.rows_from(hide_from, frames_u8.shape[1])
+    still[:, first:] = reference_u8[first:]
+    return still
 
 
 def _mouth_weight(height: int, width: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def evaluate_critic(
     voices = baselines.pairing(sorted(heard), seed=seed)
     results = {}
     for clip_id, clip in heard.items():
-        other = heard[voices[clip_id]] if clip_id in voices else None
+        other = heard[voices[clip_id][0]] if clip_id in voices else None
         results[clip_id] = ClipResult(values=_values(clip, other), pairs={})
     return Evaluation(results=results, failed=failed, voices=voices)
 

@@ -28,8 +28,10 @@ class Interval:
         return {"mean": self.mean, "low": self.low, "high": self.high}
 
 
-# One clip's (predicted, true) series; both (t,).
+# (predicted, true) series of a clip; both (t,).
 SeriesPair = tuple[np.ndarray, np.ndarray]
+# One clip's pairs: one, or one for each voice that it was given. They are drawn together.
+ClipPairs = Sequence[SeriesPair]
 
 
 def resample_counts(num_clips: int, *, seed: int) -> Int[np.ndarray, "r b"]:
@@ -58,24 +60,24 @@ def paired_mean_difference(
 
 
 def correlation_interval(
-    pairs: Sequence[SeriesPair], *, seed: int, centred: bool = False
+    clips: Sequence[ClipPairs], *, seed: int, centred: bool = False
 ) -> Interval:
     """Pearson correlation of all clips' frames put end to end; clips are redrawn whole.
 
     A constant prediction has correlation 0: it follows nothing.
 
     Args:
-      centred: remove each clip's own means first, so that the clips' levels do not count.
+      centred: remove each pair's own means first, so that the clips' levels do not count.
     """
-    moments = _moments(pairs, centred=centred)
-    counts = resample_counts(len(pairs), seed=seed)
+    moments = _moments(clips, centred=centred)
+    counts = resample_counts(len(clips), seed=seed)
     value = _pooled_correlation(moments.sum(axis=0, keepdims=True))
     return _percentiles(float(value[0]), _pooled_correlation(counts @ moments))
 
 
 def paired_correlation_difference(
-    first: Sequence[SeriesPair],
-    second: Sequence[SeriesPair],
+    first: Sequence[ClipPairs],
+    second: Sequence[ClipPairs],
     *,
     seed: int,
     centred: bool = False,
@@ -91,19 +93,20 @@ def paired_correlation_difference(
     return _percentiles(float(value[0]), redrawn)
 
 
-def _moments(pairs: Sequence[SeriesPair], *, centred: bool) -> np.ndarray:
-    """(b, 6): n, sums of x, y, xx, yy, xy of each clip, about the grand or the clip's means."""
-    if len(pairs) == 0:
+def _moments(clips: Sequence[ClipPairs], *, centred: bool) -> np.ndarray:
+    """(b, 6): n, sums of x, y, xx, yy, xy of each clip, about the grand or each pair's means."""
+    if len(clips) == 0:
         raise ValueError("interval: got no clips, want at least one")
     # About the grand means, so that the sums of squares do not cancel.
-    mean_x = np.concatenate([x for x, _ in pairs]).mean()
-    mean_y = np.concatenate([y for _, y in pairs]).mean()
-    rows = []
-    for x, y in pairs:
-        x = np.asarray(x, np.float64) - (x.mean() if centred else mean_x)
-        y = np.asarray(y, np.float64) - (y.mean() if centred else mean_y)
-        rows.append([len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y])
-    return np.array(rows)
+    mean_x = np.concatenate([x for pairs in clips for x, _ in pairs]).mean()
+    mean_y = np.concatenate([y for pairs in clips for _, y in pairs]).mean()
+    rows = np.zeros((len(clips), 6))
+    for row, pairs in zip(rows, clips, strict=True):
+        for x, y in pairs:
+            x = np.asarray(x, np.float64) - (x.mean() if centred else mean_x)
+            y = np.asarray(y, np.float64) - (y.mean() if centred else mean_y)
+            row += [len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y]
+    return rows
 
 
 def _pooled_correlation(moments: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from talkjax.evals import (
     intervals,
     landmarks,
     motion,
+    runner,
     sync,
 )
 from talkjax.evals.runner import ClipResult, Evaluation
@@ -32,6 +33,8 @@ ROWS = (
     "ground_truth",
     "shuffled_audio",
     "still_mouth",
+    "still_hidden",
+    runner.SILENCE,
     "linear",
     "base_rate",
     "swapped_voice_vs_voice",
@@ -43,16 +46,20 @@ ROWS = (
 POOLED = {
     "opening_correlation": "opening",
     "width_correlation": "width",
+    "opening_correlation_framewise": "opening_framewise",
+    "width_correlation_framewise": "width_framewise",
 } | ground_truth.CORRELATIONS
 # (first, second): what is asked of a model is asked as a paired difference.
 DIFFERENCES = (
     ("generated", "still_mouth"),
+    ("generated", "still_hidden"),
     ("generated", "shuffled_audio"),
     ("generated", "linear"),
     ("generated", "ground_truth"),
     ("swapped_voice_vs_voice", "linear"),
     ("swapped_voice_vs_face", "base_rate"),
     ("swapped_voice_vs_face", "linear_swapped_vs_face"),
+    ("swapped_voice_vs_face", "still_hidden"),
     ("ground_truth", "ground_truth_shuffled"),
 )
 TABLES = (
@@ -66,6 +73,8 @@ TABLES = (
             "width_correlation_centred",
             "opening_error",
             "width_error",
+            "opening_correlation_framewise",
+            "width_correlation_framewise",
             "lag_ms",
             "silence_opening",
             "jitter",
@@ -104,6 +113,17 @@ TABLES = (
         ),
     ),
 )
+# What the printed table says of the paired differences; metrics.json has all of them.
+DIFFERENCE_KEYS = (
+    "psnr",
+    "psnr_mouth",
+    "lmd",
+    "opening_correlation",
+    "width_correlation",
+    "opening_correlation_framewise",
+    "width_correlation_framewise",
+    "sync_distance",
+)
 DIGITS = {
     "psnr": 2,
     "psnr_mouth": 2,
@@ -138,7 +158,7 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
             "clips_measured": len(results),
             "clips_failed": len(evaluation.failed),
             "clips_per_row": counts,
-            "voice_of": dict(sorted(evaluation.voices.items())),
+            "voices_of": {clip: list(of) for clip, of in sorted(evaluation.voices.items())},
         },
     }
 
@@ -211,6 +231,12 @@ def measuring_protocol(*, seed: int, reference_frame: int, sync_stride: int) -> 
             "width": "mouth corners 48-54 over the clip's median distance of the eye centres",
             "correlation": "Pearson over all clips' frames end to end; *_centred: each clip's "
             "means removed first; *_per_clip: mean over clips",
+            "framewise": "*_framewise: over each frame's own eye distance. Crops are aligned by "
+            "the eyes, so what is left of that distance is landmark noise, and frames that share "
+            "the pixels of the eyes share it: even a mouth that never moves follows the truth, "
+            "see still_hidden. Hence both forms.",
+            "voices": "swapped_* and base_rate pool all voices that a face was given; a clip is "
+            "drawn with all of its voices",
             "lag": f"best of +-{landmarks.MAX_LAG_FRAMES} frames by opening; positive: late",
         },
         "silence": {
@@ -221,6 +247,7 @@ def measuring_protocol(*, seed: int, reference_frame: int, sync_stride: int) -> 
             "before_speech_frames": motion.BEFORE_SPEECH_FRAMES,
             "level": "RMS of 40 ms after pre-emphasis 0.97",
             "scale": "0 and 1 are the 5th and 95th percentile of the face's true opening",
+            "row_silence": f"{runner.SILENCE_FRAMES} frames of each clip driven by zeros",
         },
         "jitter": "mean |second difference| of mouth landmarks (pixels) over the truth's",
         "sync": {
@@ -263,6 +290,10 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
             parts += [f"## {heading}", "", *_table(rows, chosen, keys), ""]
+    differences = contents["differences"]
+    keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]
+    if keys:
+        parts += ["## Paired differences", "", *_table(differences, list(differences), keys), ""]
     for name, value in contents["protocol"].items():
         if isinstance(value, Mapping) and "independence" in value:
             words = name.replace("_", " ")

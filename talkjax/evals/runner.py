@@ -11,12 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from talkjax.evals import baselines, ground_truth, image_quality, landmarks, motion, sync
-from talkjax.evals.intervals import SeriesPair
 from talkjax.evals.landmarks import LipSeries
+from talkjax.evals.lip_rows import (
+    ClipResult,
+    Measured,
+    Sound,
+    compare_lips,
+    judged_frames,
+    put,
+    see,
+)
+from talkjax.ops.mel import log_mel
 
 MIN_CLIP_FRAMES = 2 * landmarks.MAX_LAG_FRAMES + 3
 # How far landmarks (in worker processes) may lag behind generation.
 CLIPS_IN_FLIGHT = 3
+SILENCE = "silence"
+# Frames of a clip that are driven by digital silence; nothing in the sound tells them apart.
+SILENCE_FRAMES = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +60,9 @@ class Tools:
       critics: by the suffix that their measures carry ("" for a judge).
       linear: the linear map, or None where it could not be fitted.
       sync_stride: every how many frames a face window is embedded.
+      hide_from: rows from this fraction of the side down are hidden from the model.
+      num_voices: how many other voices each face is given; measures other than those of the lips
+        are of the first.
     """
 
     generate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -55,45 +70,17 @@ class Tools:
     critics: Mapping[str, sync.Critic]
     linear: baselines.LinearLips | None
     sync_stride: int
-
-
-@dataclasses.dataclass
-class ClipResult:
-    """values: row -> key -> number; pairs: row -> series -> (pred, true), as `report.POOLED`."""
-
-    values: dict[str, dict[str, float]]
-    pairs: dict[str, dict[str, SeriesPair]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Sound:
-    """The voice of a clip: mel (s, m), which of its frames are silent (t,), what its labels say."""
-
-    mel: np.ndarray
-    silent: np.ndarray
-    known: ground_truth.Known | None
-
-
-@dataclasses.dataclass
-class Measured:
-    """A clip's values so far and what its lips do, by what the frames are.
-
-    lips: "truth" and the rows "ground_truth", "generated", "shuffled_audio", "still_mouth".
-    seen: all that these rows do that the clip has labels for; {} without labels.
-    """
-
-    values: dict[str, dict[str, float]]
-    lips: dict[str, LipSeries]
-    seen: dict[str, ground_truth.Series]
+    hide_from: float
+    num_voices: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """results and failed (reasons) by clip; voices: clip -> the clip whose voice it got."""
+    """results and failed (reasons) by clip; voices: clip -> the clips whose voices it got."""
 
     results: dict[str, ClipResult]
     failed: dict[str, str]
-    voices: dict[str, str]
+    voices: dict[str, tuple[str, ...]]
 
 
 def evaluate_clips(
@@ -109,7 +96,7 @@ def evaluate_clips(
     sounds, failed = _read_sounds(clip_ids, load)
     for _ in failed:
         on_clip_done()
-    voices = baselines.pairing(sorted(sounds), seed=seed)
+    voices = baselines.pairing(sorted(sounds), seed=seed, num_voices=tools.num_voices)
     measured: dict[str, Measured] = {}
     pending: list[tuple[str, Callable[[], Measured]]] = []
 
@@ -123,10 +110,10 @@ def evaluate_clips(
             on_clip_done()
 
     for clip_id in sorted(sounds):
-        voice = sounds[voices[clip_id]] if clip_id in voices else None
+        heard = {voice: sounds[voice] for voice in voices.get(clip_id, ())}
         try:
             clip = load(clip_id)
-            wait = start_clip(clip, sounds[clip_id], voice, tools, reference_frame=reference_frame)
+            wait = start_clip(clip, sounds[clip_id], heard, tools, reference_frame=reference_frame)
         except ValueError as error:
             failed[clip_id] = str(error)
             on_clip_done()
@@ -135,8 +122,13 @@ def evaluate_clips(
         finish(CLIPS_IN_FLIGHT - 1)
     finish(0)
     results = {
-        clip_id: _compare_lips(
-            clip_id, measured, sounds, voices, linear=tools.linear, reference_frame=reference_frame
+        clip_id: compare_lips(
+            clip_id,
+            measured,
+            sounds,
+            voices.get(clip_id, ()),
+            linear=tools.linear,
+            reference_frame=reference_frame,
         )
         for clip_id in measured
     }
@@ -163,7 +155,12 @@ def _read_sounds(
 
 
 def start_clip(
-    clip: EvalClip, sound: Sound, voice: Sound | None, tools: Tools, *, reference_frame: int
+    clip: EvalClip,
+    sound: Sound,
+    voices: Mapping[str, Sound],
+    tools: Tools,
+    *,
+    reference_frame: int,
 ) -> Callable[[], Measured]:
     """Generates and measures one clip; the returned function waits for the landmarks.
 
@@ -174,16 +171,22 @@ def start_clip(
         "generated": tools.generate(clip.model_u8, reference, clip.mel),
         "ground_truth": clip.model_u8,
         "still_mouth": baselines.still_mouth(clip.model_u8, reference),
+        "still_hidden": baselines.still_hidden(clip.model_u8, reference, hide_from=tools.hide_from),
     }
-    if voice is not None:
-        both = min(len(clip.model_u8), len(voice.silent))
-        rows["shuffled_audio"] = tools.generate(clip.model_u8[:both], reference, voice.mel)
-    frames = {
-        row: image_quality.resize_frames(made, image_quality.EVAL_SIZE_PX)
-        for row, made in rows.items()
+    swapped = {
+        clip_id: _sized(tools.generate(clip.model_u8[: len(other.silent)], reference, other.mel))
+        for clip_id, other in voices.items()
     }
+    frames = {row: _sized(made) for row, made in rows.items()}
+    tracked_swapped = {clip_id: tools.tracker.start(made) for clip_id, made in swapped.items()}
     tracked = {row: tools.tracker.start(made) for row, made in frames.items()}
     tracked["truth"] = tools.tracker.start(clip.truth_u8)
+    tracked[SILENCE] = tools.tracker.start(_in_digital_silence(clip, tools, reference_frame))
+    first = next(iter(voices), None)
+    if first is not None:
+        frames["shuffled_audio"] = swapped[first]
+        tracked["shuffled_audio"] = tracked_swapped[first]
+    voice = None if first is None else voices[first]
     values: dict[str, dict[str, float]] = {}
     for row, made in frames.items():
         values[row] = _image_values(made, clip.truth_u8, reference_frame=reference_frame)
@@ -191,22 +194,33 @@ def start_clip(
         scores = _sync_values(frames, sound, voice, critic=critic, stride=tools.sync_stride)
         for row, score in scores.items():
             values.setdefault(row, {}).update({f"{k}{suffix}": v for k, v in score.items()})
-    return lambda: _with_landmarks(values, tracked, sound, voice, reference_frame=reference_frame)
+    return lambda: _with_landmarks(
+        values, tracked, tracked_swapped, sound, voice, reference_frame=reference_frame
+    )
+
+
+def _sized(frames_u8: np.ndarray) -> np.ndarray:
+    return image_quality.resize_frames(frames_u8, image_quality.EVAL_SIZE_PX)
+
+
+def _in_digital_silence(clip: EvalClip, tools: Tools, reference_frame: int) -> np.ndarray:
+    """Some frames, evenly spaced over the clip, with what the model makes of nothing but zeros."""
+    judged = np.flatnonzero(judged_frames(len(clip.model_u8), reference_frame))
+    places = np.linspace(0, len(judged) - 1, SILENCE_FRAMES).round().astype(int)
+    frames = clip.model_u8[judged[places]]
+    mel = log_mel(np.zeros(len(frames) * motion.SAMPLES_PER_FRAME, np.float32))
+    reference = clip.model_u8[min(reference_frame, len(clip.model_u8) - 1)]
+    return _sized(tools.generate(frames, reference, mel))
 
 
 def _image_values(made: np.ndarray, truth: np.ndarray, *, reference_frame: int) -> dict[str, float]:
-    judged = _judged(len(made), reference_frame)
+    judged = judged_frames(len(made), reference_frame)
     quality = image_quality.image_quality(made[judged], truth[: len(made)][judged])
     values = {name: float(v.mean()) for name, v in dataclasses.asdict(quality).items()}
     jitter = motion.pixel_jitter_ratio(
         image_quality.mouth_region(made), image_quality.mouth_region(truth[: len(made)])
     )
     return values if jitter is None else values | {"jitter_pixels": jitter}
-
-
-def _judged(count: int, reference_frame: int) -> np.ndarray:
-    """All frames but the reference, which the model is given."""
-    return np.arange(count) != reference_frame
 
 
 def _sync_values(
@@ -248,107 +262,52 @@ def _sync_values(
 def _with_landmarks(
     values: dict[str, dict[str, float]],
     tracked: Mapping[str, Callable[[], np.ndarray]],
+    swapped: Mapping[str, Callable[[], np.ndarray]],
     sound: Sound,
     voice: Sound | None,
     *,
     reference_frame: int,
 ) -> Measured:
     points = {row: wait() for row, wait in tracked.items()}
-    for row, found in points.items():
+    points_swapped = {clip_id: wait() for clip_id, wait in swapped.items()}
+    for row, found in (points | points_swapped).items():
         if not np.isfinite(found).all():
             raise ValueError(f"landmarks of {row} are not finite")
-    lips = {row: landmarks.lip_series(found) for row, found in points.items()}
-    truth = points["truth"]
+    at_rest = landmarks.lip_series(points.pop(SILENCE))
+    seen = {row: see(found, sound.known) for row, found in points.items()}
+    truth, true_lips = points.pop("truth"), seen["truth"].lips
     for row, found in points.items():
-        if row == "truth":
-            continue
-        judged = _judged(len(found), reference_frame)
+        judged = judged_frames(len(found), reference_frame)
         pred, target = found[judged], truth[: len(found)][judged]
         out = values[row]
         out["lmd"] = float(landmarks.landmark_distance(pred, target).mean())
         out["lmd_centred"] = float(landmarks.centred_landmark_distance(pred, target).mean())
         mouths = found[:, landmarks.MOUTH_POINTS], truth[: len(found), landmarks.MOUTH_POINTS]
-        _put(out, "jitter", motion.jitter_ratio(*mouths))
+        put(out, "jitter", motion.jitter_ratio(*mouths))
         if row != "shuffled_audio":  # driven by another sound, see swapped_voice_vs_voice
-            _put(out, "silence_opening", _in_silence(lips[row], sound, lips["truth"]))
+            put(out, "silence_opening", _in_silence(seen[row].lips, sound.silent, true_lips))
     if voice is not None:
-        swapped = values.setdefault("swapped_voice_vs_voice", {})
-        rest = _in_silence(lips["shuffled_audio"], voice, lips["truth"])
-        _put(swapped, "silence_opening", rest)
-    known, seen = sound.known, {}
-    if known is not None:
-        seen = {row: ground_truth.seen(found, known) for row, found in points.items()}
-        del seen["truth"]
-    return Measured(values=values, lips=lips, seen=seen)
-
-
-def _in_silence(lips: LipSeries, heard: Sound, true_lips: LipSeries) -> float | None:
-    both = min(len(lips.opening), len(heard.silent))
-    return motion.silence_opening(
-        lips.opening[:both], heard.silent[:both], true_opening=true_lips.opening
+        out = values.setdefault("swapped_voice_vs_voice", {})
+        put(
+            out,
+            "silence_opening",
+            _in_silence(seen["shuffled_audio"].lips, voice.silent, true_lips),
+        )
+    everywhere = np.ones(len(at_rest.opening), dtype=bool)
+    put(
+        values.setdefault(SILENCE, {}),
+        "silence_opening",
+        _in_silence(at_rest, everywhere, true_lips),
+    )
+    return Measured(
+        values={row: found for row, found in values.items() if found},
+        seen=seen,
+        swapped={clip_id: see(found, sound.known) for clip_id, found in points_swapped.items()},
     )
 
 
-def _put(values: dict[str, float], key: str, value: float | None) -> None:
-    """A measure that has no meaning here is left out, never zero."""
-    if value is not None:
-        values[key] = float(value)
-
-
-def _compare_lips(
-    clip_id: str,
-    measured: Mapping[str, Measured],
-    sounds: Mapping[str, Sound],
-    voices: Mapping[str, str],
-    *,
-    linear: baselines.LinearLips | None,
-    reference_frame: int,
-) -> ClipResult:
-    """Opening and width of every row against the lips it is judged by, then the labels."""
-    own = measured[clip_id]
-    truth = own.lips["truth"]
-    compared = {row: (lips, truth) for row, lips in own.lips.items() if row != "truth"}
-    if linear is not None:
-        compared["linear"] = (linear.predict(sounds[clip_id].mel, len(truth.opening)), truth)
-    voice = voices.get(clip_id)
-    if voice is not None:
-        compared["swapped_voice_vs_face"] = (own.lips["shuffled_audio"], truth)
-        if linear is not None:
-            heard = sounds[voice]
-            compared["linear_swapped_vs_face"] = (
-                linear.predict(heard.mel, len(heard.silent)),
-                truth,
-            )
-        if voice in measured:  # its own truth could be measured
-            other = measured[voice].lips["truth"]
-            compared["swapped_voice_vs_voice"] = (own.lips["shuffled_audio"], other)
-            compared["base_rate"] = (truth, other)
-    values = {row: dict(found) for row, found in own.values.items()}
-    pairs = {}
-    for row, (pred, target) in compared.items():
-        both = min(len(pred.opening), len(target.opening))
-        judged = _judged(both, reference_frame)
-        pred, target = pred.frames(slice(both)), target.frames(slice(both))
-        row_values = values.setdefault(row, {})
-        pairs[row] = {}
-        for name in ("opening", "width"):
-            series = getattr(pred, name)[judged], getattr(target, name)[judged]
-            pairs[row][name] = series
-            followed = landmarks.following(*series)
-            _put(row_values, f"{name}_correlation", followed.correlation)
-            row_values[f"{name}_error"] = followed.error
-        lag = landmarks.lag_frames(pred.opening, target.opening)
-        _put(row_values, "lag_ms", None if lag is None else lag * landmarks.MS_PER_FRAME)
-    known = sounds[clip_id].known
-    if known is not None:
-        predicted = [row for row in ("linear", "linear_swapped_vs_face") if row in compared]
-        labelled, labelled_pairs = ground_truth.compare_rows(
-            own.seen | {row: vars(compared[row][0]) for row in predicted},
-            known,
-            sounds[voice].known if voice is not None else None,
-            reference_frame=reference_frame,
-        )
-        for row, found in labelled.items():
-            values.setdefault(row, {}).update(found)
-            pairs.setdefault(row, {}).update(labelled_pairs.get(row, {}))
-    return ClipResult(values=values, pairs=pairs)
+def _in_silence(lips: LipSeries, silent: np.ndarray, true_lips: LipSeries) -> float | None:
+    both = min(len(lips.opening), len(silent))
+    return motion.silence_opening(
+        lips.opening[:both], silent[:both], true_opening=true_lips.opening
+    )

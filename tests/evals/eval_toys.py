@@ -69,7 +69,8 @@ def mel_of(values: np.ndarray) -> np.ndarray:
 
 def lips_of(mel: np.ndarray, frames: int) -> np.ndarray:
     rows = np.minimum(mel_start(np.arange(frames)), len(mel) - 1)
-    return np.stack([mel[rows, 0], mel[rows, 79]], axis=1).astype(np.float64)
+    said = np.stack([mel[rows, 0], mel[rows, 79]], axis=1).astype(np.float64)
+    return np.clip(said, 0.0, 1.0)  # digital silence is -4
 
 
 def clip(seed: int, frames: int = FRAMES) -> EvalClip:

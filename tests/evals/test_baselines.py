@@ -8,9 +8,15 @@ from tests.evals.eval_toys import clip, lips, mel_of
 
 def test_pairing_gives_each_clip_another_voice_and_each_voice_once():
     names = [f"clip{i}" for i in range(9)]
-    voices = baselines.pairing(names, seed=0)
-    assert set(voices) == set(voices.values()) == set(names)
-    assert all(clip_id != voice for clip_id, voice in voices.items())
+    voices = baselines.pairing(names, seed=0, num_voices=3)
+    assert set(voices) == set(names)
+    assert all(clip_id not in given for clip_id, given in voices.items())
+    assert all(len(set(given)) == 3 for given in voices.values())
+    used = sorted(voice for given in voices.values() for voice in given)
+    assert used == sorted(3 * names)
+    # another number of voices changes the others of no clip
+    first = baselines.pairing(names, seed=0)
+    assert all(first[name] == voices[name][:1] for name in names)
 
 
 def test_pairing_depends_on_the_seed_and_not_on_the_order():
@@ -19,8 +25,9 @@ def test_pairing_depends_on_the_seed_and_not_on_the_order():
     assert baselines.pairing(names, seed=0) != baselines.pairing(names, seed=1)
 
 
-def test_a_single_clip_has_no_partner():
-    assert baselines.pairing(["alone"], seed=0) == {}
+def test_few_clips_give_each_other_what_voices_there_are():
+    assert baselines.pairing(["alone"], seed=0, num_voices=3) == {}
+    assert baselines.pairing(["a", "b"], seed=0, num_voices=3) == {"a": ("b",), "b": ("a",)}
 
 
 def test_still_mouth_has_the_reference_inside_and_the_frames_outside():
@@ -32,6 +39,14 @@ def test_still_mouth_has_the_reference_inside_and_the_frames_outside():
     outside = np.ones((128, 128), bool)
     outside[64:112, 32:96] = False
     np.testing.assert_array_equal(still[:, outside], frames[:, outside])
+
+
+def test_still_hidden_has_all_rows_of_the_reference_that_a_model_does_not_see():
+    frames, reference = clip(0).truth_u8, clip(1).truth_u8[0]
+    still = baselines.still_hidden(frames, reference, hide_from=0.36)
+    np.testing.assert_array_equal(still[:, :46], frames[:, :46])
+    for frame in still:
+        np.testing.assert_array_equal(frame[46:], reference[46:])
 
 
 def test_still_mouth_of_a_small_model_covers_the_same_part_of_the_face():

@@ -45,13 +45,13 @@ def _pairs(seed, clips=12):
     pairs = []
     for _ in range(clips):
         true = rng.normal(size=40) + 5.0
-        pairs.append((0.8 * true + 0.6 * rng.normal(size=40), true))
+        pairs.append([(0.8 * true + 0.6 * rng.normal(size=40), true)])
     return pairs
 
 
 def test_pooled_correlation_is_that_of_the_series_end_to_end():
     pairs = _pairs(0)
-    x, y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+    x, y = (np.concatenate([pair[i] for (pair,) in pairs]) for i in (0, 1))
     found = intervals.correlation_interval(pairs, seed=0)
     assert found.mean == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
     assert 0.7 < found.low < found.mean < found.high < 0.9
@@ -64,7 +64,7 @@ def test_pooled_correlation_redraws_whole_clips():
     redrawn = []
     for row in counts[:50]:
         chosen = [pair for pair, count in zip(pairs, row, strict=True) for _ in range(count)]
-        x, y = (np.concatenate([pair[i] for pair in chosen]) for i in (0, 1))
+        x, y = (np.concatenate([pair[i] for (pair,) in chosen]) for i in (0, 1))
         redrawn.append(np.corrcoef(x, y)[0, 1])
     moments = intervals._moments(pairs, centred=False)
     np.testing.assert_allclose(intervals._pooled_correlation(counts[:50] @ moments), redrawn)
@@ -74,8 +74,8 @@ def test_centred_correlation_does_not_see_the_clips_levels():
     rng = np.random.default_rng(6)
     levels = 10.0 * rng.normal(size=12)
     # within the clips pred says nothing, between them it knows the level
-    pairs = [(rng.normal(size=40) + n, rng.normal(size=40) + n) for n in levels]
-    centred = [(x - x.mean(), y - y.mean()) for x, y in pairs]
+    pairs = [[(rng.normal(size=40) + n, rng.normal(size=40) + n)] for n in levels]
+    centred = [[(x - x.mean(), y - y.mean())] for ((x, y),) in pairs]
     pooled = intervals.correlation_interval(pairs, seed=0)
     found = intervals.correlation_interval(pairs, seed=0, centred=True)
     assert pooled.mean > 0.9 and abs(found.mean) < 0.2
@@ -87,7 +87,7 @@ def test_centred_correlation_does_not_see_the_clips_levels():
 
 def test_a_constant_prediction_has_correlation_zero():
     rng = np.random.default_rng(3)
-    pairs = [(np.full(30, 0.1), rng.normal(size=30)) for _ in range(4)]
+    pairs = [[(np.full(30, 0.1), rng.normal(size=30))] for _ in range(4)]
     found = intervals.correlation_interval(pairs, seed=0)
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
@@ -108,3 +108,16 @@ def test_paired_correlation_difference_of_a_row_with_itself_is_zero():
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="12 and 11 clips"):
         intervals.paired_correlation_difference(pairs, pairs[1:], seed=0)
+
+
+def test_pairs_of_one_clip_are_drawn_together_and_centred_each_by_its_own_means():
+    one, other = _pairs(8), _pairs(9)
+    levels = [[(x + 9.0, y + 7.0) for x, y in pairs] for pairs in other]
+    both = [a + b for a, b in zip(one, levels, strict=True)]
+    x, y = (np.concatenate([p[i] - p[i].mean() for c in both for p in c]) for i in (0, 1))
+    found = intervals.correlation_interval(both, seed=0, centred=True)
+    assert found.mean == pytest.approx(np.corrcoef(x, y)[0, 1])
+    # as often as a clip is drawn twice over, its second pair tells nothing new
+    twice = intervals.correlation_interval([pairs * 2 for pairs in one], seed=0)
+    once = intervals.correlation_interval(one, seed=0)
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
