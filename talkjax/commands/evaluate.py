@@ -91,18 +91,20 @@ def run(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     """The command with its landmark function given (frames t h w 3 -> points t 68 2)."""
     from talkjax.commands import evaluation_parts as parts
-    from talkjax.data.source import open_source
+    from talkjax.data.source import data_settings, open_source
     from talkjax.train.checkpoint import load_trained
 
     _check(args)
     started_s = time.monotonic()
     path = args.workdir or args.checkpoint
     trained = load_trained(path, step=args.step)
+    parts.check_crops(trained, path, args.data)
     source = open_source(args.data, args.split)
     image_size = int(trained.config.data.image_size)
     clips = parts.Clips(source, image_size=image_size, limit=args.clips)
     protocol = parts.subject(trained, path=path) | {
         "data": str(args.data),
+        "data_settings": data_settings(args.data),
         "split": args.split,
         "clips_chosen": len(clips.ids),
         "record_size_px": clips.record_sizes_px,
@@ -170,7 +172,7 @@ def _generator(
     from talkjax.infer.predict import Predictor
 
     predictor = Predictor(trained, batch_frames=args.batch)
-    judges = parts.find_judges(args.judge, path, trained)
+    judges = parts.find_judges(args.judge, path, trained, data=args.data)
     with landmarks.tracker(track, workers=args.workers) as tracker:
         linear, linear_notes = parts.linear_lips(
             args.data,

@@ -18,12 +18,13 @@ import jax
 import numpy as np
 
 from talkjax.commands.evaluate import CRITIC_METHOD
-from talkjax.data.source import Source, open_source
+from talkjax.data.source import Source, data_settings, open_source
 from talkjax.data.transforms import decode_frames
 from talkjax.errors import UserError
 from talkjax.evals import baselines, ground_truth, image_quality, landmarks, pictures, sync
 from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
+from talkjax.experts import SAME_CROPS
 from talkjax.ops.geometry import rescale_crops
 from talkjax.progress import Progress
 from talkjax.train.checkpoint import load_trained
@@ -104,16 +105,30 @@ class Judge:
     identity: dict[str, Any]
 
 
-def find_judges(given: pathlib.Path | None, model: pathlib.Path, trained: Trained) -> list[Judge]:
+def check_crops(trained: Trained, path: pathlib.Path, data: str) -> None:
+    """Raises UserError unless the data were prepared with crops as those of the training."""
+    wanted, found = trained.data_settings, data_settings(data)
+    for key in SAME_CROPS:
+        if wanted.get(key) != found.get(key):
+            raise UserError(
+                f"{data}: crops were prepared with {key} = {found.get(key)}, {path} was trained on "
+                f"crops with {wanted.get(key)}; prepare the data again as the training's"
+            )
+
+
+def find_judges(
+    given: pathlib.Path | None, model: pathlib.Path, trained: Trained, *, data: str
+) -> list[Judge]:
     """The judge, or else the training critics under a name that says so; [] if there is neither.
 
     Args:
       given: a critic's workdir or export.
       model: folder of the model that is judged; a workdir keeps its training critics.
       trained: what was loaded from there.
+      data: the folder that is evaluated.
 
     Raises:
-      UserError: if the given judge is no sync critic.
+      UserError: if the given judge is no sync critic, or was trained on other crops.
     """
     if given is None:
         return _training_critics(model)
@@ -122,6 +137,7 @@ def find_judges(given: pathlib.Path | None, model: pathlib.Path, trained: Traine
         raise UserError(
             f"{given}: holds a {judge.config.method}, want a {CRITIC_METHOD} as --judge"
         )
+    check_crops(judge, given, data)
     part = _part_in_training(judge, given, trained.experts or {})
     suffix = TRAINING_CRITIC_SUFFIX if part else ""
     if trained.experts is None:
@@ -294,6 +310,7 @@ def subject(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
         "image_size": int(trained.config.data.image_size),
         "validation_scores": dict(trained.scores),
         "weights_sha256": fingerprint(trained.params),
+        "trained_on": dict(trained.data_settings),
     }
 
 

@@ -53,7 +53,7 @@ def methods(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def _export(folder, method, *, weight=0.0, seed=0, experts=None):
+def _export(folder, method, *, weight=0.0, seed=0, experts=None, smooth_sigma_frames=2.5):
     """An exported checkpoint by hand."""
     net, leaf, model = {
         "copying": ("gen", "offset", {"gain": 1.0, "hide_from": 0.5}),
@@ -64,7 +64,7 @@ def _export(folder, method, *, weight=0.0, seed=0, experts=None):
     np.savez(folder / "params.npz", **{f"params/{net}/{leaf}": np.float32(weight)})
     config = {"method": method, "model": model, "data": data, "run": {"seed": seed}}
     write_json(folder / "config.json", config)
-    crops = {"size_px": SIZE, "smooth_sigma_frames": 2.5}
+    crops = {"size_px": SIZE, "smooth_sigma_frames": smooth_sigma_frames}
     about = {"format": 1, "step": 7, "scores": {}, "data_settings": crops}
     about |= {"empty": [f"vars/{net}"], "experts": experts}
     write_json(folder / "about.json", about)
@@ -114,6 +114,9 @@ def test_report_folder_of_a_generator(tmp_path, capsys, monkeypatch):
     assert truth["label_opening_error"]["mean"] < 1 / (64 / 3)
     assert truth["label_lag_ms"]["mean"] == 0.0
     protocol = found["protocol"]
+    assert protocol["trained_on"] == {"size_px": SIZE, "smooth_sigma_frames": 2.5}
+    assert protocol["data_settings"] == {"layout": "fake", **protocol["trained_on"]}
+    assert {len(voices) for voices in protocol["voices_of"].values()} == {3}
     assert (protocol["step"], protocol["seed"], protocol["judge"]) == (7, 0, "none")
     assert protocol["linear"]["clips"] == 5
     assert "research" in protocol["landmarks"]["licence"]
@@ -154,7 +157,7 @@ def test_two_runs_write_the_same_numbers_and_the_linear_row_is_not_fitted_again(
 
 def _judged(model, judge):
     """(suffix, independence) of the one critic that judges an export or a workdir."""
-    found = evaluation_parts.find_judges(judge, model, load_trained(model))
+    found = evaluation_parts.find_judges(judge, model, load_trained(model), data=DATA)
     return [(one.suffix, one.identity["independence"]) for one in found]
 
 
@@ -269,6 +272,16 @@ def test_bad_arguments_are_one_line(tmp_path, capsys, flags, message):
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "report").exists()
+
+
+def test_data_whose_crops_are_not_those_of_the_training_are_refused(tmp_path):
+    shaky = _export(tmp_path / "shaky", "copying", smooth_sigma_frames=0.5)
+    with pytest.raises(UserError, match=r"smooth_sigma_frames = 2.5, .*shaky was .* with 0.5"):
+        _run(tmp_path, "--checkpoint", shaky)
+    judge = _export(tmp_path / "judge", "sync_critic", smooth_sigma_frames=0.5)
+    model = _export(tmp_path / "model", "copying")
+    with pytest.raises(UserError, match=r"smooth_sigma_frames = 2.5, .*judge was .* with 0.5"):
+        _run(tmp_path, "--checkpoint", model, "--judge", judge)
 
 
 def test_crops_smaller_than_the_model_are_refused(tmp_path):
