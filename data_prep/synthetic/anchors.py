@@ -22,9 +22,9 @@ JAW_ANGLE = (1.32, 1.30, 1.27, 1.20, 1.08, 0.88, 0.62, 0.32, 0.0)
 JAW_ROW = (0.02, -0.38, -0.76, -1.12, -1.44, -1.68, -1.80, -1.86, -1.88)
 # Lips: places `along` of the upper outline (48-54), the lower (55-59), the inner lines.
 UPPER_OUTLINE = (-1.0, -0.62, -0.24, 0.0, 0.24, 0.62, 1.0)
-LOWER_OUTLINE = (0.66, 0.30, 0.0, -0.30, -0.66)
-UPPER_INNER = (-0.86, -0.40, 0.0, 0.40, 0.86)
-LOWER_INNER = (0.40, 0.0, -0.40)
+LOWER_OUTLINE = (0.63, 0.28, 0.0, -0.28, -0.63)
+UPPER_INNER = (-0.86, -0.27, 0.0, 0.27, 0.86)
+LOWER_INNER = (0.28, 0.0, -0.28)
 INNER_CORNER = UPPER_INNER[-1]
 # Lids, from the outer corner over the upper to the inner one and back (-1 inner, 1 outer).
 LID_ALONG = (1.0, 0.36, -0.34, -1.0, -0.30, 0.38)
@@ -102,7 +102,7 @@ def eye_points(
     for number in range(2):
         eye = eyes[number].copy()
         eye[raster.EYE_CLOSED] = np.clip(blink, 0, 1)
-        eye[raster.EYE_GAZE_X], eye[raster.EYE_GAZE_Y] = expression[1], expression[2]
+        eye[raster.EYE_GAZE_X], eye[raster.EYE_GAZE_Y] = expression[1], -expression[2]
         # The eye on the right begins at its inner corner: 42 inner, 43, 44 above, 45 outer, 46, 47.
         order = (0, 1, 2, 3, 4, 5) if number == 0 else (3, 2, 1, 0, 5, 4)
         for place, which in enumerate(order):

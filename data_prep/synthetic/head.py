@@ -12,6 +12,10 @@ from data_prep.synthetic.parts import Part, linear
 from talkjax.arrays import Float, Int
 
 
+# From the inner edge of the lips (0) to their outline (1): share of the light that arrives.
+LIP_LIGHT = ((0.0, 0.07, 0.18, 0.34, 0.5), (0.06, 0.2, 0.6, 0.92, 1.0))
+
+
 @dataclasses.dataclass(frozen=True)
 class Head:
     """Arrays of everything that is drawn before the backdrop.
@@ -174,3 +178,8 @@ def _bake_light(
     ambient = np.where(worn, np.maximum(ambient, 0.5), ambient)
     attributes[outside, raster.AMBIENT] *= ambient[outside]
     attributes[outside, raster.SHADOW] *= lit[outside]
+    # Little light gets between the lips: a dark line where they meet.
+    first = head_mesh.FIRST_LIP_RING * head_mesh.NUM_AROUND
+    last = (head_mesh.OUTLINE_RING + 1) * head_mesh.NUM_AROUND
+    reach = np.interp(head_mesh.LIP_PROFILE, *LIP_LIGHT).repeat(head_mesh.NUM_AROUND)
+    attributes[first:last, raster.AMBIENT : raster.SHADOW + 1] *= reach[:, None]

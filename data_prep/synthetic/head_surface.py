@@ -41,7 +41,7 @@ ROWS = np.array(
 )
 ROW_RANGE = (ROWS[-1, 0], ROWS[0, 0])
 # Heights of features on the canonical head, which `Shape` moves.
-BROW_Y, NOSE_TIP_Y, NOSE_BASE_Y, MOUTH_Y, CHIN_Y = 0.255, -0.60, -0.77, -1.10, -1.80
+BROW_Y, NOSE_TIP_Y, NOSE_BASE_Y, MOUTH_Y, CHIN_Y = 0.255, -0.60, -0.77, -1.145, -1.80
 EYE_X = 0.5
 # The eyeball: cornea just behind the plane z = 0.
 EYE_Z, EYE_RADIUS, LID_THICKNESS = -0.215, 0.205, 0.018
@@ -150,8 +150,8 @@ class Surface:
         push -= 0.03 * shape.bags * bump(ax, y, (0.40, -0.20), (0.22, 0.04))
         push += 0.02 * shape.bags * bump(ax, y, (0.45, -0.14), (0.18, 0.04))
         # Philtrum.
-        push -= 0.018 * bump(x, y, (0, -0.88), (0.035, 0.09))
-        push += 0.012 * bump(ax, y, (0.07, -0.88), (0.03, 0.10))
+        push -= 0.011 * bump(x, y, (0, -0.90), (0.035, 0.09))
+        push += 0.007 * bump(ax, y, (0.07, -0.90), (0.03, 0.10))
         moved = np.zeros_like(points)
         front = smoothstep((points[..., 2] + 0.95) / 0.4)
         moved[..., 2] = push * front

@@ -115,7 +115,7 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
         shade = 1 - 0.35 * np.clip((seam - 0.36) / 0.14, 0, 1)
         white = np.array([0.86, 0.81, 0.70]) * (1 - 0.15 * identity.age)
         colour = np.where(gum[:, None], [[0.36, 0.10, 0.10]], white * shade[:, None])
-        colour = colour * (1 - 0.65 * np.abs(turn[:, None]) / 1.2)
+        colour = colour * (1 - 0.7 * np.abs(turn[:, None] / 1.2) ** 1.5)
         points = np.stack([x, y, z], axis=-1)
         shapes = np.zeros((len(blend.SHAPES), len(points), 3))
         if not upper:
@@ -127,8 +127,8 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
                 raster.TEETH,
                 colour,
                 shapes=shapes,
-                ambient=np.full(len(points), 0.8),
-                lit=np.full(len(points), 0.5),
+                ambient=np.full(len(points), 1.0),
+                lit=np.full(len(points), 0.75),
             )
         )
     return out

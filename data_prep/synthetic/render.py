@@ -6,6 +6,7 @@ aligned crop, is drawn directly at its own size: nothing is resampled.
 Signs of `head_pose` (yaw, pitch, roll in radians; x, y, z in eye distances), all as seen in the
 picture: yaw > 0 turns the face to the right of the picture, pitch > 0 lowers the chin (a nod),
 roll > 0 tilts the head clockwise; x > 0 moves it right, y > 0 down, z > 0 towards the camera.
+`expression` is brows (-1 lowered to 1 raised) and gaze (x > 0 right, y > 0 down). As motion.py.
 """
 
 import cv2
@@ -90,7 +91,7 @@ class FaceRenderer:
         raster.vertex_normals(self._posed, head.triangles, self._normals)
         eyes = head.eyes.copy()
         eyes[:, raster.EYE_CLOSED] = np.clip(blink, 0, 1)
-        eyes[:, raster.EYE_GAZE_X], eyes[:, raster.EYE_GAZE_Y] = expression[1], expression[2]
+        eyes[:, raster.EYE_GAZE_X], eyes[:, raster.EYE_GAZE_Y] = expression[1], -expression[2]
         side = size_px * SUBPIXELS
         screen = self._screen(source_px, view)
         found = np.full((side, side), -1, dtype=np.int32)

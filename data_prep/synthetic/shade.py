@@ -255,7 +255,7 @@ def shade(
             half = max(nx * hx + ny * hy + nz * hz, 0.0)
             shine = gloss * half**sharpness * (sharpness + 8) * 0.11 * lit
             facing = max(nz, 0.0)
-            rim = gloss * 1.5 * (1 - facing) ** 4 * ambient
+            rim = gloss * 0.8 * (1 - facing) ** 4 * ambient
             if material == HAIR:
                 # Strands run down the surface: light glides off them in a band.
                 dot = ny

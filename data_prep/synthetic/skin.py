@@ -42,7 +42,7 @@ def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
     colour *= 1 - identity.redness * flush[..., None] * np.array([0.02, 0.14, 0.13])
     socket = bump(ax, y, (0.46, -0.14), (0.26, 0.07)) + 0.6 * bump(ax, y, (0.3, 0.02), (0.1, 0.12))
     colour *= 1 - (0.06 + 0.16 * identity.shape.bags) * socket[..., None] * np.array([0.8, 1, 0.8])
-    gloss = 0.35 + 0.5 * bump(x, y, (0, -0.3), (0.16, 0.5)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
+    gloss = 0.35 + 0.2 * bump(x, y, (0, -0.5), (0.14, 0.3)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
     _paint_lips(colour, gloss, identity, surface, (x, y, z), pores)
     _paint_age(colour, identity, (x, y), pores)
     _paint_brows(colour, identity, (x, y), rng)
