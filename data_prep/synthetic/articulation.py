@@ -11,7 +11,7 @@ Source: M. M. Cohen and D. W. Massaro, "Modeling coarticulation in synthetic vis
 in Models and Techniques in Computer Animation (1993), with exponent c = 1.
 Differs: tau is counted from the middle stretch of a long phone rather than from its centre
 (else a long pause would not rest); the cusp at tau = 0 is rounded; the tracks are low-passed,
-as jaw and lips have mass; and lips that must touch do (see `_touching`).
+as jaw and lips have mass; and lips that must touch do (see `_opening`).
 """
 
 import dataclasses
@@ -28,19 +28,22 @@ from talkjax.errors import UserError
 RATE_HZ = 100
 SAMPLES_PER_FRAME = 4  # 100 Hz, 25 fps
 
-# e-folding times of the dominance, before and after a gesture; rounding starts early and the
-# jaw is slow: some 0.2 to 0.4 s of context matter (Perkell and Matthies 1992: protrusion for
-# /u/ starts up to 0.3 s ahead).
+# e-folding times of the dominance, before and after a gesture. Rounding starts early (Perkell
+# and Matthies 1992: up to 0.3 s ahead of /u/). The opening follows vowels and jaw across
+# consonants (Oehman 1966: consonants ride on a movement from vowel to vowel) and runs ahead of
+# the voice (Chandrasekaran et al. 2009: by 0.1 to 0.3 s), so that 0.2 s of sound are too few to
+# tell it; labial consonants are short and exact on top (QUICK_LIPS).
 REACH_BEFORE_S = dict(
-    jaw=0.085, opening=0.07, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
+    jaw=0.085, opening=0.20, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
 )
 REACH_AFTER_S = dict(
-    jaw=0.075, opening=0.06, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
+    jaw=0.075, opening=0.14, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
 )
 # Standard deviation of the low pass.
 INERTIA_S = dict(
     jaw=0.022, opening=0.013, width=0.02, protrusion=0.022, tuck=0.01, tongue=0.012, teeth=0.015
 )
+OPENING = TARGETS.index("opening")
 REST = np.array(pause().targets)
 CORE_MARGIN_S = 0.06
 ROUNDING_S = 0.012
@@ -49,12 +52,15 @@ WHOLE_PAUSE_S = 0.25
 # Lips that touch do so for at least one frame of 25 fps, wherever the frame falls.
 SHORTEST_CONTACT_S = 0.04
 STOP_SHARE = 0.6
-CONTACT_OPENING = -0.08
-CONTACT_RAMP_S = 0.09
-FULL_PRESS = 0.25
+# Rise and fall of a labial gesture by the opening from which it starts; into and out of rest.
+LABIAL_RAMP_S, LABIAL_RAMP_PER_OPENING_S = 0.05, 0.09
+SHUTTING_S, OPENING_AHEAD_S, TOUCHING_S = 0.12, 0.14, 0.03
+REST_RAMPS_S = (0.16, 0.18)
+LEAST_SPEAKING, FLOOR_SOFTNESS, CEILING_SOFTNESS = 0.06, 0.12, 0.1
+FULL_PRESS = 0.12
 # Vowels without stress, with secondary and primary stress: de Jong 1995, stress as local
 # hyperarticulation.
-STRESS_GAIN = (0.86, 1.0, 1.12)
+STRESS_GAIN = (0.8, 1.0, 1.2)
 MANNER_RANGE = (0.5, 1.5)
 
 
@@ -100,7 +106,7 @@ def articulate(
         ],
         axis=1,
     )
-    raw[:, 1] = _touching(raw[:, 1], placed, times_s)
+    raw[:, OPENING] = _opening(placed, times_s, reach_gain=manner**-0.5)
     return _visible(raw)
 
 
@@ -185,29 +191,79 @@ def _distance(item: Placed, times_s: np.ndarray, before_s: float, after_s: float
     return np.where(early_s > 0, rounded_s / before_s, rounded_s / after_s)
 
 
-def _touching(opening: np.ndarray, placed: Sequence[Placed], times_s: np.ndarray) -> np.ndarray:
-    """Lowers the curve where lips that must touch would not, between strong neighbours."""
-    for item in placed:
-        if not item.gesture.contact:
-            continue
-        length_s = item.end_s - item.start_s
-        if item.gesture.contact != HOLD:
-            length_s *= STOP_SHARE
-        middle_s = item.start_s + length_s / 2
-        half_s = max(length_s / 2 * 0.8, SHORTEST_CONTACT_S / 2)
-        outside_s = np.maximum(np.abs(times_s - middle_s) - half_s, 0.0)
-        inside = outside_s <= 0
-        if not inside.any():
-            continue
-        excess = max(float(opening[inside].max()) - CONTACT_OPENING, 0.0)
-        ramp = 0.5 + 0.5 * np.cos(np.pi * np.minimum(outside_s / CONTACT_RAMP_S, 1.0))
-        # Not below the contact itself, so that a neighbouring sound is not shut as well.
-        opening = np.where(
-            opening > CONTACT_OPENING,
-            np.maximum(opening - excess * ramp, np.minimum(opening, CONTACT_OPENING)),
-            opening,
-        )
-    return opening
+def _opening(placed: Sequence[Placed], times_s: np.ndarray, *, reach_gain: float) -> np.ndarray:
+    """The slow opening of jaw and vowels, with the lips' own gestures on top of it.
+
+    Where the lips act by themselves (labial consonants) or come to rest, they go over from the
+    slow curve v to their own target c and back: v + k(t) w (c - v), k from 0 to 1.
+
+    Source: S. E. G. Oehman, "Numerical model of coarticulation" (1967); v is Cohen and Massaro's.
+    """
+    slow = [item for item in placed if not item.gesture.quick_lips]
+    quick = [item for item in placed if item.gesture.quick_lips]
+    curve = np.full_like(times_s, REST[OPENING])
+    if slow:
+        blended = _blended(slow, times_s, articulator=OPENING, reach_gain=reach_gain)
+        # Without the lips' own doing a speaking mouth does not shut.
+        curve = _softened(blended)
+    # Contacts last: a pause or an /f/ beside them must not open them.
+    for item in sorted(quick, key=lambda item: bool(item.gesture.contact)):
+        target = item.gesture.targets[OPENING]
+        curve = curve + _grip(item, quick, times_s, curve) * (target - curve)
+    return curve
+
+
+def _softened(curve: np.ndarray) -> np.ndarray:
+    """Between a least opening and 1, without a corner."""
+    above = curve - LEAST_SPEAKING
+    curve = LEAST_SPEAKING + FLOOR_SOFTNESS * np.logaddexp(0, above / FLOOR_SOFTNESS)
+    return 1 - CEILING_SOFTNESS * np.logaddexp(0, (1 - curve) / CEILING_SOFTNESS)
+
+
+def _grip(
+    item: Placed, others: Sequence[Placed], times_s: np.ndarray, curve: np.ndarray
+) -> np.ndarray:
+    """How much a gesture of the lips has taken over at each time, 0 to 1."""
+    if item.gesture.is_rest:
+        start_s, end_s = _rest_span(item, others)
+        ramps_s, strength = REST_RAMPS_S, item.weight
+    else:
+        start_s, end_s = _labial_span(item)
+        strength = item.gesture.strengths[OPENING]
+        # A longer way takes longer, else an open mouth would shut faster than lips can.
+        edges_s = (start_s - LABIAL_RAMP_S, end_s + LABIAL_RAMP_S)
+        from_opening = np.interp(edges_s, times_s, curve)
+        ramps_s = LABIAL_RAMP_S + LABIAL_RAMP_PER_OPENING_S * from_opening
+    if end_s < start_s:
+        return np.zeros_like(times_s)
+    early_s = np.maximum(start_s - times_s, 0.0) / ramps_s[0]
+    late_s = np.maximum(times_s - end_s, 0.0) / ramps_s[1]
+    return strength * (0.5 + 0.5 * np.cos(np.pi * np.minimum(early_s + late_s, 1.0)))
+
+
+def _labial_span(item: Placed) -> tuple[float, float]:
+    """When a labial gesture is complete."""
+    middle_s = (item.start_s + item.end_s) / 2
+    if not item.gesture.contact:
+        return middle_s, middle_s
+    length_s = item.end_s - item.start_s
+    if item.gesture.contact != HOLD:
+        middle_s -= (1 - STOP_SHARE) / 2 * length_s
+        length_s *= STOP_SHARE
+    half_s = max(0.4 * length_s, SHORTEST_CONTACT_S / 2)
+    return middle_s - half_s, middle_s + half_s
+
+
+def _rest_span(item: Placed, others: Sequence[Placed]) -> tuple[float, float]:
+    """When the mouth rests: it opens before the sound begins and shuts after it has ended.
+
+    Between a pause and lips that touch there is no opening.
+    """
+    contacts = [other for other in others if other.gesture.contact]
+    from_shut = any(abs(other.end_s - item.start_s) < TOUCHING_S for other in contacts)
+    to_shut = any(abs(other.start_s - item.end_s) < TOUCHING_S for other in contacts)
+    start_s = item.start_s + (0.0 if from_shut else SHUTTING_S)
+    return start_s, item.end_s - (0.0 if to_shut else OPENING_AHEAD_S)
 
 
 def _visible(raw: np.ndarray) -> np.ndarray:
@@ -215,7 +271,7 @@ def _visible(raw: np.ndarray) -> np.ndarray:
     track = dict(zip(TARGETS, raw.T, strict=True))
     opening = np.clip(track["opening"], 0.0, 1.0)
     gap = np.clip(opening / 0.12, 0.0, 1.0)
-    track["press"] = np.clip((REST[1] - track["opening"]) / FULL_PRESS, 0.0, 1.0)
+    track["press"] = np.clip((REST[OPENING] - track["opening"]) / FULL_PRESS, 0.0, 1.0)
     track["opening"] = opening
     track["teeth"] = track["teeth"] * gap
     track["tongue"] = track["tongue"] * gap

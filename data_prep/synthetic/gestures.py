@@ -29,11 +29,13 @@ class Gesture:
     Attributes:
       targets: of TARGETS, in the units of ARTICULATORS; `opening` may be negative where lips
         touch (the target lies beyond contact: Loefqvist and Gracco 1997).
-      strengths: of TARGETS, 0 (does not care) to 1 (insists), 2 (contact).
+      strengths: of TARGETS, 0 (does not care) to 1 (insists).
       contact: "" or how long the lips touch: STOP until the release, HOLD all the phone.
       agility: reaches are divided by this; lips that shut are quicker than a jaw that drops
         (Birkholz and Hoole 2012: the lower lip is the fastest of lips, corners and jaw).
       is_vowel: stress enlarges vowels.
+      quick_lips: the lips act by themselves, at once; else their opening follows the jaw.
+      is_rest: of a pause.
     """
 
     targets: tuple[float, ...]
@@ -41,14 +43,20 @@ class Gesture:
     contact: str = ""
     agility: float = 1.0
     is_vowel: bool = False
+    quick_lips: bool = False
+    is_rest: bool = False
 
 
 RHOTIC = frozenset("ɚɝ")
 
+# Lips that do nothing themselves open as far as the jaw does. What is seen is a mean over some
+# 0.4 s, so the targets lie further apart than what is ever reached.
+MEAN_JAW, OPENING_OF_MEAN_JAW, OPENING_PER_JAW = 0.3, 0.22, 1.8
+ROUNDED_OPENING = -0.12
+
 # place: {articulator: (target, strength)}; the others are LAX.
 LAX = {
     "jaw": (0.2, 0.08),
-    "opening": (0.25, 0.05),
     "width": (0.0, 0.05),
     "protrusion": (0.0, 0.05),
     "tuck": (0.0, 0.5),
@@ -57,44 +65,44 @@ LAX = {
 }
 # fmt: off
 PLACES = {
-    "bilabial": {"jaw": (0.14, 0.4), "opening": (-0.35, 2.0), "teeth": (0.0, 0.8)},
+    "bilabial": {"jaw": (0.14, 0.4), "opening": (-0.15, 1.0), "teeth": (0.0, 0.8)},
     "labiodental": {
-        "jaw": (0.12, 0.5), "opening": (0.06, 2.0), "tuck": (1.0, 1.0),
+        "jaw": (0.12, 0.5), "opening": (0.06, 0.9), "tuck": (1.0, 1.0),
         "teeth": (0.65, 0.8), "protrusion": (0.0, 0.3),
     },
     "dental": {
-        "jaw": (0.16, 0.5), "opening": (0.22, 0.5), "tongue": (1.0, 1.0),
+        "jaw": (0.16, 0.5), "tongue": (1.0, 1.0),
         "teeth": (0.6, 0.5),
     },
     "alveolar": {
-        "jaw": (0.14, 0.4), "opening": (0.22, 0.3), "tongue": (0.55, 0.7),
+        "jaw": (0.14, 0.4), "tongue": (0.55, 0.7),
         "teeth": (0.45, 0.3), "width": (0.1, 0.08),
     },
     "lateral": {
-        "jaw": (0.24, 0.25), "opening": (0.3, 0.3), "tongue": (0.85, 0.8),
+        "jaw": (0.24, 0.25), "tongue": (0.85, 0.8),
         "teeth": (0.35, 0.2),
     },
     "sibilant": {
-        "jaw": (0.05, 0.85), "opening": (0.2, 0.65), "width": (0.35, 0.35),
+        "jaw": (0.05, 0.85), "width": (0.35, 0.35),
         "teeth": (0.95, 0.8),
     },
     "postalveolar": {
-        "jaw": (0.06, 0.8), "opening": (0.26, 0.6), "width": (-0.4, 0.5),
+        "jaw": (0.06, 0.8), "width": (-0.4, 0.5),
         "protrusion": (0.75, 0.7), "teeth": (0.85, 0.8),
     },
     "rhotic": {
-        "jaw": (0.18, 0.3), "opening": (0.2, 0.35), "width": (-0.35, 0.35),
+        "jaw": (0.18, 0.3), "width": (-0.35, 0.35),
         "protrusion": (0.5, 0.4),
     },
     "labiovelar": {
-        "jaw": (0.12, 0.4), "opening": (0.06, 0.85), "width": (-0.95, 0.9),
+        "jaw": (0.12, 0.4), "width": (-0.95, 0.9),
         "protrusion": (1.0, 0.9), "teeth": (0.0, 0.6),
     },
     "palatal": {
-        "jaw": (0.12, 0.4), "opening": (0.22, 0.35), "width": (0.5, 0.35),
+        "jaw": (0.12, 0.4), "width": (0.5, 0.35),
         "teeth": (0.5, 0.3),
     },
-    "velar": {"jaw": (0.2, 0.2), "opening": (0.28, 0.1)},
+    "velar": {"jaw": (0.2, 0.2), },
     "glottal": {"tuck": (0.0, 0.2)},
 }
 # fmt: on
@@ -106,8 +114,8 @@ SAME_LIPS = {
     "uvular": "velar",
 }
 REDUCED_STRENGTH = 0.45
-AGILITY = {"bilabial": 2.0, "labiodental": 1.7, "sibilant": 1.3, "dental": 1.3, "labiovelar": 1.2}
-PAUSE_AGILITY = 1.4
+AGILITY = {"bilabial": 2.5, "labiodental": 2.2, "sibilant": 1.3, "dental": 1.3}
+PAUSE_AGILITY = 1.8
 PAUSE_STRENGTH = 0.6
 
 
@@ -118,6 +126,8 @@ def pause() -> Gesture:
         tuple(rest.get(name, 0.0) for name in TARGETS),
         (PAUSE_STRENGTH,) * len(TARGETS),
         agility=PAUSE_AGILITY,
+        quick_lips=True,
+        is_rest=True,
     )
 
 
@@ -146,24 +156,22 @@ def _vowel(kind: PhoneClass, *, rhotic: bool, reduced: bool) -> Gesture:
     height, back = kind.height, kind.backness
     if kind.rounded:
         shape = {
-            "opening": (0.08 + 0.42 * height, 0.75),
             "width": (-0.9 + 0.5 * height, 0.75),
             "protrusion": (0.95 - 0.55 * height, 0.75),
             "teeth": (0.05, 0.4),
         }
     else:
         shape = {
-            "opening": (0.2 + 0.7 * height, 0.75),
             "width": ((1 - back) * (0.85 - 0.55 * height) - 0.05 * back, 0.5),
             "protrusion": (0.0, 0.35),
             "teeth": (0.65 - 0.3 * height - 0.2 * back, 0.4),
         }
-    shape |= {"jaw": (0.1 + 0.8 * height, 0.5), "tongue": (0.1 * (1 - back), 0.3)}
+    shape |= {"jaw": (0.14 + 0.76 * height, 0.5), "tongue": (0.1 * (1 - back), 0.3)}
     if rhotic:
         shape |= {"protrusion": (0.4, 0.4), "width": (-0.25, 0.4)}
     if reduced:
         shape = {name: (t, REDUCED_STRENGTH * strength) for name, (t, strength) in shape.items()}
-    return _gesture(shape, is_vowel=True)
+    return _gesture(shape, rounded=kind.rounded, is_vowel=True)
 
 
 def _consonant(kind: PhoneClass) -> Gesture:
@@ -178,14 +186,19 @@ def _consonant(kind: PhoneClass) -> Gesture:
         place = "lateral"
     shape, agility = dict(PLACES[place]), AGILITY.get(place, 1.0)
     if place != "bilabial":
-        return _gesture(shape, agility=agility)
+        return _gesture(shape, rounded=kind.rounded, agility=agility)
     if kind.manner == "fricative":  # never shut
         return _gesture(shape | {"opening": (0.05, 0.9)}, agility=agility)
     contact = STOP if kind.manner == "stop" else HOLD
     return _gesture(shape, contact=contact, agility=agility)
 
 
-def _gesture(shape: dict[str, tuple[float, float]], **rest) -> Gesture:
+def _gesture(shape: dict[str, tuple[float, float]], *, rounded: bool = False, **rest) -> Gesture:
     whole = LAX | shape
+    quick_lips = "opening" in whole
+    if not quick_lips:
+        jaw, strength = whole["jaw"]
+        opening = OPENING_OF_MEAN_JAW + OPENING_PER_JAW * (jaw - MEAN_JAW)
+        whole["opening"] = (opening + (ROUNDED_OPENING if rounded else 0.0), strength)
     targets, strengths = zip(*(whole[name] for name in TARGETS), strict=True)
-    return Gesture(targets, strengths, **rest)
+    return Gesture(targets, strengths, quick_lips=quick_lips, **rest)
