@@ -129,7 +129,7 @@ def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIte
 
 def make_hooks(config: ConfigDict, job: Job) -> Hooks:
     """Validation, pictures and warnings of a config's method."""
-    settings, judge = job.settings, getattr(method_module(config.method), "judge", None)
+    settings, alerts = job.settings, getattr(method_module(config.method), "alerts", None)
     validates = settings.validate_every_steps > 0 and job.method.scores_fn is not None
     if settings.best_metric and not validates:
         raise UserError(
@@ -137,12 +137,12 @@ def make_hooks(config: ConfigDict, job: Job) -> Hooks:
         )
     shows = settings.picture_every_steps > 0 and "reference_u8" in job.element_spec
     if not validates and not shows:
-        return Hooks(judge=judge)
+        return Hooks(alerts=alerts)
     data = make_data(config, split=config.validation.split, seed=0)
     return Hooks(
         validate=make_validate(config, job, data) if validates else None,
         pictures=make_pictures(job, data) if shows else None,
-        judge=judge,
+        alerts=alerts,
     )
 
 

@@ -5,7 +5,9 @@ A second start with the same workdir goes on where the first one stopped.
 
 import logging
 import pathlib
+import shlex
 import sys
+import time
 from collections.abc import Sequence
 
 import jax
@@ -17,6 +19,7 @@ from talkjax.command_line import check_blocks, read_and_check
 from talkjax.errors import UserError
 from talkjax.train.files import plain, read_json
 from talkjax.train.loop import check_config, fit
+from talkjax.train.metrics import show_duration
 from talkjax.train.sharding import initialize_distributed
 from talkjax.train.stopping import Stopped
 
@@ -75,14 +78,35 @@ def start(values: flags.FlagValues) -> int:
         job = assemble.make_job(values.config, workdir=workdir, copy_experts=False)
         print(dry_run.describe(job))
         return 0
+    start_s = time.perf_counter()
     try:
         run(values.config, workdir, allow_config_change=values.allow_config_change)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal_number
     if jax.process_index() == 0:
-        print(f"done: {workdir}")
+        print(summary(values.config, workdir, spent_s=time.perf_counter() - start_s))
     return 0
+
+
+def summary(config: ConfigDict, workdir: pathlib.Path, *, spent_s: float) -> str:
+    """What a run that has reached its end says: where it is, how long it took, what comes next."""
+    step, took = config.run.steps, show_duration(spent_s)
+    # Toys are no folder that could be measured.
+    data = "DATA" if config.data.path.startswith("fake://") else config.data.path
+    evaluate = ["talkjax", "evaluate", "--workdir", str(workdir), "--data", data]
+    generate = ["talkjax", "generate", "--checkpoint", str(workdir)]
+    generate += ["--face", "FACE", "--audio", "AUDIO", "--out", "out.mp4"]
+    lines = [f"done: {workdir} is at step {step}; this start took {took}", "next:"]
+    lines.append("  " + shlex.join(evaluate))
+    if config.data.sampler == "talking":
+        return "\n".join([*lines, "  " + shlex.join(generate)])
+    expert = shlex.quote(f"--config.experts.sync.checkpoint={workdir}")
+    judge = shlex.join(["--judge", str(workdir)])
+    lines.append(
+        f"  `talkjax train` of a generator with {expert}, or {judge} of `talkjax evaluate`"
+    )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

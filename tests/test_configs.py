@@ -11,7 +11,7 @@ import pytest
 from configs import sync_critic_grid, synctalkface_grid
 from talkjax import assemble, main
 from talkjax.train.checkpoint import load_trained
-from talkjax.train.files import plain
+from talkjax.train.files import flat, plain
 from talkjax.train.rng import root_key, stream
 
 CONFIGS = {
@@ -20,11 +20,17 @@ CONFIGS = {
     for variant in module.VARIANTS
 }
 # Specification, section 6; of the generator: audio, lip and face encoder, memory, decoder.
+AUTHORS = {
+    "gen": 2_812_672 + 10_043_520 + 10_006_064 + 1_148_416 + 28_984_323,
+    "disc": 15_948_801,
+}
+# The paper's memory has no linear layers, so the decoder's 512 x 512 first one sees twice as much.
+LINEAR_LAYERS = 2 * (512 * 512 + 512) + 1024 * 512 + 512
 FULL_SIZES = {
-    "configs.synctalkface_grid:full": {
-        "gen": 2_812_672 + 10_043_520 + 10_006_064 + 1_148_416 + 28_984_323,
-        "disc": 15_948_801,
-    },
+    "configs.synctalkface_grid:full": AUTHORS,
+    "configs.synctalkface_grid:authors": AUTHORS,
+    "configs.synctalkface_grid:paper": AUTHORS
+    | {"gen": AUTHORS["gen"] - LINEAR_LAYERS + 512 * 512},
     "configs.sync_critic_grid:full": {"sync": 3_403_264 + 19_588_480},
 }
 
@@ -34,6 +40,19 @@ def test_config_is_plain_values(name):
     module, variant = CONFIGS[name]
     values = plain(module.get_config(variant))
     assert json.loads(json.dumps(values)) == values
+
+
+def test_paper_and_authors_code_differ_where_the_specification_says():
+    paper, authors = (flat(plain(synctalkface_grid.get_config(v))) for v in ("paper", "authors"))
+    assert set(paper) == set(authors)
+    assert {key: (paper[key], authors[key]) for key in paper if paper[key] != authors[key]} == {
+        "model.gen.recall.tr_source": ("true", "recalled"),
+        "model.gen.recall.store_target": ("raw", "embedded"),
+        "model.gen.recall.embeddings": (False, True),
+        "model.gen.recall.fuse_by": ("concatenation", "linear"),
+        "model.gen.recall.dropout": (0.0, 0.5),
+        "model.gan_form": ("saturating", "cross_entropy"),
+    }
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -142,7 +142,7 @@ class CriticTraining:
         }
 
 
-def judge(values: Mapping[str, float]) -> dict[str, str | None]:
+def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
     """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
     found = {}
     for name, accuracy in values.items():

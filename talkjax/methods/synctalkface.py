@@ -11,11 +11,12 @@ pictures as constants.
 What is ours, each a setting: `hide_from` (which rows are hidden; the paper hides the lower
 half), `composite` (visible rows of the output are those given, so that losses ask for the
 hidden rows only), `mouth_weight` (the reconstruction looks closer at the mouth) and the data
-setting `pose_gap_frames` (the visible rows may come from another
-moment than the lips, so that nothing can be read off them).
+setting `pose_gap_frames` (the visible rows may come from another moment than the lips, so that
+nothing can be read off them).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ def build(
     gen: Mapping[str, Any],
     disc: Mapping[str, Any],
     sync: Mapping[str, Any],
+    gan_form: str = "cross_entropy",  # of runs saved before it could be chosen
 ) -> Method:
     """SyncTalkFace as a method.
 
@@ -70,14 +72,16 @@ def build(
       dtype: of the computation, "float32" or "bfloat16".
       gen: settings of `AudioLipGenerator`. disc: of `QualityDiscriminator`.
       sync: of `SyncCritic`, equal to those the expert was trained with.
+      gan_form: of `losses.adversarial_loss` for both players: "cross_entropy" (the authors'
+        code) or "saturating" (the paper as printed).
 
     Raises:
       ValueError: on a setting that does not exist or that contradicts another.
     """
-    if lip_statistics not in LIP_BATCH_STATISTICS:
-        raise ValueError(
-            f"model.lip_statistics: got {lip_statistics!r}, want one of {LIP_BATCH_STATISTICS}"
-        )
+    choices = {"lip_statistics": LIP_BATCH_STATISTICS, "gan_form": losses.GAN_FORMS}
+    for setting, got in {"lip_statistics": lip_statistics, "gan_form": gan_form}.items():
+        if got not in choices[setting]:
+            raise ValueError(f"model.{setting}: got {got!r}, want one of {choices[setting]}")
     if not 0.0 < hide_from <= 0.5:
         raise ValueError(
             f"model.hide_from: got {hide_from}, want more than 0 and at most 0.5: the lower half, "
@@ -92,6 +96,7 @@ def build(
         mouth_weight=mouth_weight,
         lip_statistics=lip_statistics,
         lip_target_gradient=lip_target_gradient,
+        gan_form=gan_form,
         generator=AudioLipGenerator(**gen, dtype=compute),
         discriminator=QualityDiscriminator(**disc, dtype=compute),
         critic=SyncCritic(**sync, dtype=compute),
@@ -127,6 +132,7 @@ class SyncTalkFace:
     mouth_weight: float
     lip_statistics: str
     lip_target_gradient: bool
+    gan_form: str
     generator: AudioLipGenerator
     discriminator: QualityDiscriminator
     critic: SyncCritic
@@ -250,10 +256,11 @@ class SyncTalkFace:
         lip = losses.mean_over_rest(jnp.abs(seen - _twice(centre)))
 
         constant = jax.lax.stop_gradient(params["disc"])
-        fooled = losses.real_logits_loss(self.realness(constant, both)).reshape(2 * b, t)
-        judged = jnp.concatenate([target, jax.lax.stop_gradient(both)])
-        logits = self.realness(params["disc"], judged).reshape(3, b, t)
-        caught = losses.real_logits_loss(logits[0]) + losses.fake_logits_loss(logits[1:]).sum(0)
+        wanted = functools.partial(losses.adversarial_loss, form=self.gan_form)
+        fooled = wanted(self.realness(constant, both), real=True).reshape(2 * b, t)
+        shown = jnp.concatenate([target, jax.lax.stop_gradient(both)])
+        logits = self.realness(params["disc"], shown).reshape(3, b, t)
+        caught = wanted(logits[0], real=True) + wanted(logits[1:], real=False).sum(0)
 
         recon = [self.l1(te, target), self.l1(tr, target)]
         terms = {
@@ -306,7 +313,7 @@ class SyncTalkFace:
         return {
             "generated": image.to_order(pictures, self.channel_order),
             "key_address": address.reshape(b, t, -1),
-            "input": image.to_order(_frames(face[..., :3], b), self.channel_order),
+            "input": image.to_order(face[..., :3].reshape(frames.shape), self.channel_order),
         }
 
     def scores(
@@ -345,7 +352,7 @@ def init_experts(key: Key, batch: Batch, **model: Any) -> Nets:
     return {"sync": {"params": variables["params"], "vars": stats}}
 
 
-def judge(values: Mapping[str, float]) -> dict[str, str | None]:
+def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
     """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
     found: dict[str, str | None] = {}
     named = {name.rpartition("/")[2]: value for name, value in values.items()}
@@ -375,11 +382,6 @@ def judge(values: Mapping[str, float]) -> dict[str, str | None]:
 def _rows(x):
     """b t ... -> b*t ..., batch-major."""
     return x.reshape(-1, *x.shape[2:])
-
-
-def _frames(x, b: int):
-    """b*t ... -> b t ...; the inverse of `_rows`."""
-    return x.reshape(b, -1, *x.shape[1:])
 
 
 def _twice(x):

@@ -20,6 +20,7 @@ from talkjax.ops.vectors import unit_vectors
 
 TR_SOURCES = ("recalled", "true")
 STORE_TARGETS = ("embedded", "raw")
+FUSIONS = ("linear", "concatenation")
 # Added inside the logarithm of the key address in the source.
 LOG_OFFSET = 1e-13
 
@@ -28,7 +29,8 @@ class MemoryOut(NamedTuple):
     """What the memory gives for n queries. The last five need lip features: None without.
 
     Attributes:
-      te: driver of the decoder from sound alone ("testing" branch).
+      te: driver of the decoder from sound alone ("testing" branch); z = d, or 2 d where sound
+        and lips are merely put side by side.
       key_address: softmax over slots of the sound, float32.
       key_lip: lip feature recalled by the sound, float32.
       tr: driver from sound and the lips' own slots ("training" branch).
@@ -38,10 +40,10 @@ class MemoryOut(NamedTuple):
       align_loss: KL(value_address || key_address) in nats; value_address without gradient.
     """
 
-    te: Float[Array, "n d"]
+    te: Float[Array, "n z"]
     key_address: Float[Array, "n q"]
     key_lip: Float[Array, "n d"]
-    tr: Float[Array, "n d"] | None
+    tr: Float[Array, "n z"] | None
     value_address: Float[Array, "n q"] | None
     value_lip: Float[Array, "n d"] | None
     store_loss: Float[Array, " n"] | None
@@ -55,17 +57,23 @@ class AudioLipMemory(nn.Module):
       slots: number of key-value pairs.
       width: of queries, lip features and slots.
       scale: factor on cosines before the softmax (the paper's kappa); permits sharp recall.
-      dropout: rate on the input of the fusion layer, in training.
+      embeddings: whether sound and lips pass a linear layer of their own on their way to an
+        address (code) or are compared with the slots as they are (paper).
+      fuse_by: how sound and lips drive the decoder: a "linear" layer over both (code) or the
+        bare "concatenation" (paper), twice as wide.
+      dropout: rate on both before the fusion, in training (none in the paper).
       tr_source: what the training branch is given: the "recalled" lip feature (the authors'
         code) or the "true" one (the paper).
       store_target: what the recalled feature shall equal: the lip feature "embedded" by the
-        memory's own layer (code) or "raw" (paper).
+        memory's own layer (code) or "raw" (paper); the same without `embeddings`.
       dtype: of the linear layers; cosines, softmax, recall and losses are float32.
     """
 
     slots: int = 96
     width: int = 512
     scale: float = 16.0
+    embeddings: bool = True
+    fuse_by: str = "linear"
     dropout: float = 0.5
     tr_source: str = "recalled"
     store_target: str = "embedded"
@@ -74,6 +82,7 @@ class AudioLipMemory(nn.Module):
     def setup(self):
         _check_choice("tr_source", self.tr_source, TR_SOURCES)
         _check_choice("store_target", self.store_target, STORE_TARGETS)
+        _check_choice("fuse_by", self.fuse_by, FUSIONS)
         shape = (self.slots, self.width)
         self.key = self.param("key", nn.initializers.normal(0.5), shape, jnp.float32)
         self.value = self.param("value", nn.initializers.normal(0.5), shape, jnp.float32)
@@ -99,7 +108,9 @@ class AudioLipMemory(nn.Module):
         Source: SyncTalkFace eqs. of the memory; specification sections 2.4 and 2.5 keep the
         code's gradient routing: only the store target and the align address are detached.
         """
-        log_key_address = self._log_address(self.query_embedding(query), self.key)
+        log_key_address = self._log_address(
+            self.query_embedding(query) if self.embeddings else query, self.key
+        )
         key_address = jnp.exp(log_key_address)
         key_lip = _recall(key_address, self.value)
         te = self._fuse(query, key_lip, train=train)
@@ -107,7 +118,7 @@ class AudioLipMemory(nn.Module):
             return MemoryOut(te, key_address, key_lip, *[None] * 5)
         # Initialisation visits every layer, whether lips are at hand or not.
         lip = jnp.zeros_like(query) if lip is None else lip
-        embedded = self.lip_embedding(lip)
+        embedded = self.lip_embedding(lip) if self.embeddings else lip
         log_value_address = self._log_address(embedded, self.value)
         value_address = jnp.exp(log_value_address)
         value_lip = _recall(value_address, self.value)
@@ -125,7 +136,7 @@ class AudioLipMemory(nn.Module):
 
     def from_address(
         self, query: Float[Array, "n d"], address: Float[AnyArray, "n q"]
-    ) -> Float[Array, "n d"]:
+    ) -> Float[Array, "n z"]:
         """The driver for an address of one's own choosing (address editing), no dropout.
 
         Args:
@@ -140,7 +151,8 @@ class AudioLipMemory(nn.Module):
 
     def _fuse(self, query: Float[Array, "n d"], lip: Float[Array, "n d"], *, train: bool):
         both = jnp.concatenate([query.astype(self.dtype), lip.astype(self.dtype)], axis=-1)
-        return self.fusion(self.fusion_dropout(both, deterministic=not train))
+        both = self.fusion_dropout(both, deterministic=not train)
+        return self.fusion(both) if self.fuse_by == "linear" else both
 
 
 def store_loss(recalled: Float[Array, "n d"], target: Float[Array, "n d"]) -> Float[Array, " n"]:

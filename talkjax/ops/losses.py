@@ -26,6 +26,24 @@ def binary_cross_entropy(
     return -(label * jnp.log(p) + (1.0 - label) * jnp.log1p(-p))
 
 
+GAN_FORMS = ("cross_entropy", "saturating")
+
+
+def adversarial_loss(logits: Float[Array, "*n"], *, real: bool, form: str) -> Float[Array, "*n"]:
+    """What a player pays for logits of "real" that should say `real`, nats.
+
+    Args:
+      real: what the player wants: the discriminator the truth, the generator always True.
+      form: "cross_entropy": -log of the probability of the wanted answer; "saturating": log of
+        the probability of the other one. That is flat where the player is far off, and has no
+        lower bound.
+    """
+    right, wrong = real_logits_loss, fake_logits_loss
+    if not real:
+        right, wrong = wrong, right
+    return right(logits) if form == "cross_entropy" else -wrong(logits)
+
+
 def real_logits_loss(logits: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Cross entropy of "real" given logits: of real pictures (D), of generated ones (G)."""
     return jax.nn.softplus(-logits)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-# Judges what a report or a validation shows: {kind: a warning, or None where all is well}.
-# A kind that the values say nothing of is not in it.
-Judge = Callable[[Mapping[str, float]], Mapping[str, str | None]]
+# What a report or a validation gives reason to warn of: {kind: a warning, or None where all is
+# well}. A kind that the values say nothing of is not in it.
+FindAlerts = Callable[[Mapping[str, float]], Mapping[str, str | None]]
 
-# Nets know nothing in their first steps: no warning before this many and this share of the run.
+# Nets know nothing in their first steps: no warning before this many and this share of the run,
+# except at its end, however soon that comes.
 FIRST_STEPS, FIRST_SHARE = 200, 0.2
 
 
@@ -16,16 +17,16 @@ class Alerts:
     A warning is given once while it holds, and again only if it went away and came back.
     """
 
-    def __init__(self, judge: Judge | None, *, steps: int):
-        self._judge = judge
-        self._first_step = max(FIRST_STEPS, FIRST_SHARE * steps)
+    def __init__(self, find: FindAlerts | None, *, steps: int):
+        self._find = find
+        self._first_step = min(max(FIRST_STEPS, FIRST_SHARE * steps), steps)
         self._holding: set[str] = set()
 
     def new(self, step: int, values: Mapping[str, float]) -> list[str]:
         """The warnings that these values of a step are the first to give reason for."""
-        if self._judge is None or step < self._first_step:
+        if self._find is None or step < self._first_step:
             return []
-        found = self._judge(values)
+        found = self._find(values)
         fresh = [text for kind, text in found.items() if text and kind not in self._holding]
         self._holding -= found.keys()
         self._holding |= {kind for kind, text in found.items() if text}

@@ -20,7 +20,7 @@ import numpy as np
 from talkjax.arrays import Nets, UInt8
 from talkjax.errors import UserError
 from talkjax.train import sharding
-from talkjax.train.alerts import Alerts, Judge
+from talkjax.train.alerts import Alerts, FindAlerts
 from talkjax.train.begin import begin, placed_state
 from talkjax.train.checkpoint import Checkpoints
 from talkjax.train.files import flat, plain, write_json
@@ -46,12 +46,12 @@ class Hooks:
     Attributes:
       validate: (params, model_vars) -> named scores over the validation set.
       pictures: (params, model_vars) -> named uint8 RGB pictures.
-      judge: what there is to warn of in a report or a validation, see `alerts`.
+      alerts: what there is to warn of in a report or a validation, see `FindAlerts`.
     """
 
     validate: Callable[[Nets, Nets], Mapping[str, float]] | None = None
     pictures: Callable[[Nets, Nets], Mapping[str, UInt8[np.ndarray, "h w 3"]]] | None = None
-    judge: Judge | None = None
+    alerts: FindAlerts | None = None
 
 
 @runtime_checkable
@@ -109,7 +109,7 @@ def fit(
     writer = MetricsWriter(workdir, resume_step=start)
     progress = Progress(start=start, steps=settings.steps)
     pace = Pace(settings.steps, _periodic(hooks, settings))
-    alerts = Alerts(hooks.judge, steps=settings.steps)
+    alerts = Alerts(hooks.alerts, steps=settings.steps)
     progress.say(f"{workdir}: from step {start} to {settings.steps}")
     window, closed = Window(steps_in_flight=STEPS_IN_FLIGHT), None
 

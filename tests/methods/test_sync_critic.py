@@ -42,12 +42,12 @@ def test_accuracy_counts_pairs_ranked_rightly():
 
 
 def test_a_coin_is_called_a_coin():
-    (warning,) = sync_critic.judge({"fit/accuracy": 0.51}).values()
+    (warning,) = sync_critic.alerts({"fit/accuracy": 0.51}).values()
     assert "51.0%" in warning and "learning_rate" in warning
-    (warning,) = sync_critic.judge({"eval/val/accuracy": 0.5}).values()
+    (warning,) = sync_critic.alerts({"eval/val/accuracy": 0.5}).values()
     assert "by heart" in warning
-    assert list(sync_critic.judge({"fit/accuracy": 0.9}).values()) == [None]
-    assert sync_critic.judge({"fit/total": 0.9}) == {}
+    assert list(sync_critic.alerts({"fit/accuracy": 0.9}).values()) == [None]
+    assert sync_critic.alerts({"fit/total": 0.9}) == {}
 
 
 def test_embeddings_do_not_depend_on_their_neighbours(critic):

@@ -7,18 +7,39 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import synctalkface_grid
 from talkjax.methods import synctalkface
 from talkjax.nets.audio_lip_generator import AudioLipGenerator
 from talkjax.ops import image
+from talkjax.train.files import hashable
 
 KEY = jax.random.key(7)
 GEN_PARTS = ("audio_encoder", "lip_encoder", "face_encoder", "memory", "decoder")
 
 
+def with_forms_of(variant, model):
+    """`model` with the settings of a variant that say who learns from what; no sizes."""
+    theirs = hashable(synctalkface_grid.get_config(variant).model)
+    forms = {name: theirs[name] for name in ("lip_statistics", "lip_target_gradient", "gan_form")}
+    recall = {
+        name: theirs["gen"]["recall"][name]
+        for name in ("tr_source", "store_target", "embeddings", "fuse_by")
+    }
+    gen = dict(model["gen"], recall=dict(model["gen"]["recall"], **recall))
+    return dict(model, **forms, gen=gen)
+
+
+@pytest.fixture(scope="module", params=["authors", "cpu"])
+def forms(request, talking):
+    """The small model with the forms of the authors' code, and with those of `:cpu`."""
+    return with_forms_of(request.param, talking[1])
+
+
 @pytest.fixture(scope="module")
-def gradients(talking):
+def gradients(talking, forms):
     """{term: gradient of its mean with respect to gen, disc and the critic}."""
-    method, _, params, model_vars, batch = talking
+    _, _, params, model_vars, batch = talking
+    method = synctalkface.build(**forms)
 
     @jax.jit
     def all_terms(params, cotangent):
@@ -49,12 +70,15 @@ def test_the_players_learn_only_from_their_own_terms(gradients):
 
 
 @pytest.mark.parametrize("term", ["recon", "gan", "sync", "lip"])
-def test_pictures_teach_every_part_of_the_generator(gradients, term):
+def test_pictures_teach_every_part_of_the_generator(gradients, forms, term):
     for part in GEN_PARTS:
         assert norm(gradients[term]["gen"][part]) > 0, part
     memory = gradients[term]["gen"]["memory"]
-    for leaf in ("key", "value", "query_embedding", "lip_embedding", "fusion"):
+    for leaf in ("key", "value", "query_embedding", "fusion"):
         assert norm(memory[leaf]) > 0, leaf
+    # True lips reach the decoder past the memory, recalled ones through their address.
+    recalled = forms["gen"]["recall"]["tr_source"] == "recalled"
+    assert (norm(memory["lip_embedding"]) > 0) == recalled
 
 
 def test_align_teaches_the_keys_and_never_the_lips(gradients):
@@ -131,6 +155,29 @@ def test_generated_lips_are_read_by_a_constant_encoder(talking):
         np.testing.assert_allclose(a, b_, atol=2e-3 * largest)
 
 
+@pytest.mark.parametrize("target_gradient", [False, True])
+def test_the_lip_loss_moves_the_true_lips_only_if_so_set(talking, target_gradient):
+    """The driver is made deaf to the lips, so that the target is the one way back to them."""
+    _, model, params, model_vars, batch = talking
+    model = with_forms_of("cpu", model)
+    assert model["gen"]["recall"]["tr_source"] == "true" and not model["lip_target_gradient"]
+    method = synctalkface.build(**dict(model, lip_target_gradient=target_gradient))
+    memory = params["gen"]["memory"]
+    kernel = memory["fusion"]["kernel"]
+    deaf = dict(memory["fusion"], kernel=kernel.at[len(kernel) // 2 :].set(0.0))
+    gen = dict(params["gen"], memory=dict(memory, fusion=deaf))
+
+    @jax.jit
+    @jax.grad
+    def gradient(gen):
+        tree = dict(params, gen=gen)
+        return jnp.mean(method.phases[0].loss_fn(tree, model_vars, batch, KEY).terms["lip"])
+
+    found = gradient(gen)
+    assert norm(found["decoder"]) > 0
+    assert (norm(found["lip_encoder"]) > 0) == target_gradient
+
+
 def test_hidden_rows_of_the_input_cannot_be_seen(talking):
     method, model, params, model_vars, batch = talking
     radius = 2
@@ -169,17 +216,18 @@ def test_a_recalled_address_given_back_draws_the_same_picture(talking):
 
 def test_unknown_choice_is_refused(talking):
     model = talking[1]
-    with pytest.raises(ValueError, match="lip_statistics"):
-        synctalkface.build(**dict(model, lip_statistics="sometimes"))
+    for setting in ("lip_statistics", "gan_form"):
+        with pytest.raises(ValueError, match=f"model.{setting}: got 'sometimes'"):
+            synctalkface.build(**dict(model, **{setting: "sometimes"}))
 
 
 def test_a_still_mouth_is_called_out():
     values = {"eval/val/mouth_motion": 0.001, "eval/val/mouth_motion_truth": 0.02}
-    assert "hardly moves: 5% of" in synctalkface.judge(values)["mouth"]
-    assert synctalkface.judge(values | {"eval/val/mouth_motion": 0.015}) == {"mouth": None}
+    assert "hardly moves: 5% of" in synctalkface.alerts(values)["mouth"]
+    assert synctalkface.alerts(values | {"eval/val/mouth_motion": 0.015}) == {"mouth": None}
 
 
 def test_a_memory_with_one_address_for_all_is_called_out():
     values = {"joint/key_usage": 12.0, "joint/key_perplexity": 11.9}
-    assert "begin anew" in synctalkface.judge(values)["memory"]
-    assert synctalkface.judge(values | {"joint/key_usage": 20.0}) == {"memory": None}
+    assert "begin anew" in synctalkface.alerts(values)["memory"]
+    assert synctalkface.alerts(values | {"joint/key_usage": 20.0}) == {"memory": None}

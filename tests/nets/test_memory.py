@@ -162,6 +162,34 @@ def test_with_true_lips_the_training_branch_leaves_the_slots_alone():
     assert got == {"fusion", "query", "lip"}
 
 
+def test_without_embeddings_sound_and_lips_are_compared_with_the_slots_as_they_are():
+    memory = small(embeddings=False)
+    plain, layered = init(memory), with_identity_embeddings(init(small()))
+    assert set(plain["params"]) == {"key", "value", "fusion"}
+    layered["params"].update(plain["params"])
+    got = memory.apply(plain, features(1), features(2), train=False)
+    want = small().apply(layered, features(1), features(2), train=False)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
+
+
+def test_concatenation_drives_with_sound_and_lips_side_by_side():
+    memory = small(fuse_by="concatenation", tr_source="true")
+    variables = init(memory)
+    assert "fusion" not in variables["params"]
+    query, lip = features(1), features(2)
+    out = memory.apply(variables, query, lip, train=False)
+    np.testing.assert_array_equal(out.te, np.concatenate([query, out.key_lip], axis=1))
+    np.testing.assert_array_equal(out.tr, np.concatenate([query, lip], axis=1))
+    edited = memory.apply(variables, query, out.key_address, method="from_address")
+    np.testing.assert_allclose(edited, out.te, rtol=1e-6)
+
+
+@pytest.mark.parametrize("setting", ["tr_source", "store_target", "fuse_by"])
+def test_a_form_that_does_not_exist_is_refused(setting):
+    with pytest.raises(ValueError, match=f"{setting}: got 'other'"):
+        init(small(**{setting: "other"}))
+
+
 def test_raw_store_target_is_the_lip_feature_itself():
     variables = init(small())
     query, lip = features(1), features(2)

@@ -3,12 +3,12 @@
 from talkjax.train.alerts import Alerts
 
 
-def judge(values):
+def low(values):
     return {"low": f"only {values['x']}" if values["x"] < 5 else None} if "x" in values else {}
 
 
 def test_a_warning_comes_once_and_again_only_after_it_was_gone():
-    alerts = Alerts(judge, steps=1000)
+    alerts = Alerts(low, steps=1000)
     said = [
         alerts.new(step, {"x": float(x)}) for step, x in ((300, 1), (350, 2), (400, 9), (450, 3))
     ]
@@ -16,12 +16,18 @@ def test_a_warning_comes_once_and_again_only_after_it_was_gone():
 
 
 def test_values_that_say_nothing_of_it_do_not_end_a_warning():
-    alerts = Alerts(judge, steps=1000)
+    alerts = Alerts(low, steps=1000)
     said = [alerts.new(300, {"x": 1.0}), alerts.new(310, {"y": 1.0}), alerts.new(320, {"x": 1.0})]
     assert said == [["only 1.0"], [], []]
 
 
+def test_the_end_of_a_short_run_is_looked_at_and_nothing_before():
+    alerts = Alerts(low, steps=4)
+    assert alerts.new(3, {"x": 1.0}) == []
+    assert alerts.new(4, {"x": 1.0}) == ["only 1.0"]
+    assert Alerts(low, steps=1).new(1, {"x": 1.0}) == ["only 1.0"]
+
+
 def test_nothing_is_said_in_the_first_steps():
-    assert Alerts(judge, steps=4).new(4, {"x": 1.0}) == []
-    assert Alerts(judge, steps=60_000).new(11_999, {"x": 1.0}) == []
-    assert Alerts(judge, steps=60_000).new(12_000, {"x": 1.0}) == ["only 1.0"]
+    assert Alerts(low, steps=60_000).new(11_999, {"x": 1.0}) == []
+    assert Alerts(low, steps=60_000).new(12_000, {"x": 1.0}) == ["only 1.0"]

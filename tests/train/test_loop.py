@@ -159,7 +159,7 @@ def test_validation_pictures_and_warnings_are_called(tmp_path, capsys, monkeypat
     hooks = Hooks(
         validate=lambda params, model_vars: {"closeness": next(scores)},
         pictures=lambda params, model_vars: {"clips": np.zeros((4, 6, 3), np.uint8)},
-        judge=lambda values: {"low": "low" if values.get("eval/val/closeness") == 0.1 else None},
+        alerts=lambda values: {"low": "low" if values.get("eval/val/closeness") == 0.1 else None},
     )
     config = {"method": "gan", "run": {"best_metric": "max:closeness"}}
     train(tmp_path / "w", settings=settings, hooks=hooks, config=config)

@@ -1,8 +1,10 @@
 """The command, on the toy source and a critic of a few hundred parameters."""
 
+import importlib
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -61,7 +63,9 @@ def test_a_run_writes_all_that_it_promises(critic):
 
 def test_a_longer_run_goes_on_and_a_changed_one_is_refused(critic, capsys):
     assert main.main(argv(critic, "--config.run.steps=3")) == 0
-    assert "from step 2 to 3" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "from step 2 to 3" in said.err
+    assert f"done: {critic} is at step 3; this start took 0:0" in said.out
     with pytest.raises(UserError, match=r"optim.sync.learning_rate: 0.001 -> 0.01"):
         main.main(argv(critic, "--config.optim.sync.learning_rate=0.01"))
 
@@ -120,6 +124,23 @@ def test_missing_config_or_block_is_refused(tmp_path):
         command_line.parse(["--workdir=w"])
     with pytest.raises(UserError, match=r"\['experts'\] are missing"):
         main.main(argv(tmp_path, config=CONFIG + ":no_experts_block"))
+
+
+def test_the_end_says_how_long_it_took_and_commands_that_parse():
+    config = synctalkface_grid.get_config("cpu")
+    said = main.summary(config, pathlib.Path("my runs/lips"), spent_s=1803.0)
+    assert said.startswith("done: my runs/lips is at step 2000; this start took 0:30:03\nnext:\n")
+    commands = [shlex.split(line) for line in said.splitlines()[2:]]
+    assert [words[:2] for words in commands] == [["talkjax", "evaluate"], ["talkjax", "generate"]]
+    for _, name, *arguments in commands:
+        parser = cli.command_parser(name)
+        importlib.import_module(f"talkjax.commands.{name}").add_arguments(parser)
+        given = vars(parser.parse_args(arguments))
+        assert pathlib.Path("my runs/lips") in given.values()
+    said = main.summary(sync_critic_grid.get_config("cpu"), pathlib.Path("runs/c"), spent_s=1.0)
+    assert "evaluate --workdir runs/c --data data/grid" in said
+    assert "--config.experts.sync.checkpoint=runs/c, or --judge runs/c" in said
+    assert "--data DATA" in main.summary(consumer(), pathlib.Path("w"), spent_s=1.0)
 
 
 NO_JAX = """
