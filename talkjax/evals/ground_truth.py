@@ -9,8 +9,8 @@ Everything a face does is a dict of series (t,) float64 by the names in SERIES:
   blink              0 open, 1 shut.
   yaw, pitch, roll   degrees about the clip's mean; as seen in the picture, positive turns the face
                      to its right, lowers the chin, tilts clockwise.
-  x, y, z            of the point the head turns about, eye distances about the clip's mean:
-                     right, down, towards the camera.
+  x, y               of the middle between the eyes, eye distances about the clip's mean: right
+                     and down.
 """
 
 import dataclasses
@@ -36,8 +36,11 @@ KEYS = {"bilabial_closure", *CORRELATIONS}
 LABELS_ROW = "labels"
 
 BILABIALS = frozenset({"p", "b", "m", "m̩"})
-# dlib's inner lips of a shut mouth are not quite together, in eye distances.
-CLOSED_BELOW = 0.06
+# Eye distances. A label below the first is a shut mouth. dlib's inner lips of a shut mouth lie
+# apart, by 0.02 to 0.09 from face to face: lips are shut when they are less than the second above
+# what dlib reads off the true frames of the same clip where the label says shut.
+SHUT_LABEL = 0.02
+SHUT_MARGIN = 0.03
 # Eyes are shut when the lids are half way; EAR of shut eyes over that of open ones (the clip's
 # median), as dlib sees them.
 BLINK_ABOVE = 0.5
@@ -74,7 +77,7 @@ def read_known(
     """
     count, series = len(crop_to_source), {}
     shapes = {"lip_opening": (count,), "lip_width": (count,), "blink": (count,)}
-    shapes["head_pose"] = (count, len(head_pose.AXES))
+    shapes["head_pose"] = (count, 6)
     for name, shape in shapes.items():
         if name not in labels:
             continue
@@ -133,12 +136,31 @@ def blink(landmarks_xy_px: Float[np.ndarray, "t 68 2"]) -> Float[np.ndarray, " t
     return (1.0 - ratio / opened) / (1.0 - SHUT_EYE_RATIO)
 
 
-def closure_rate(opening: Float[np.ndarray, " t"], known: Known) -> float | None:
-    """Share of the p, b and m during which the inner lips come closer than CLOSED_BELOW.
+def shut_below(truth: Series, known: Known) -> float | None:
+    """The measured opening below which the lips of this clip's face are shut.
+
+    Args:
+      truth: seen on the clip's true frames.
+
+    Returns:
+      None where the labels never say shut, or there is no label.
+    """
+    if "opening" not in known.series:
+        return None
+    shut = known.series["opening"] < SHUT_LABEL
+    return float(np.median(truth["opening"][shut])) + SHUT_MARGIN if shut.any() else None
+
+
+def closure_rate(
+    opening: Float[np.ndarray, " t"], known: Known, *, below: float | None
+) -> float | None:
+    """Share of the p, b and m during which the inner lips come closer than `below`.
 
     A phone has the frames whose middle lies in it, or the one nearest to its own middle. None
-    where the clip has no such phone.
+    where the clip has no such phone, or nothing says what is shut.
     """
+    if below is None:
+        return None
     middles_s = (np.arange(len(opening)) + 0.5) / FRAMES_PER_SECOND
     closed = []
     for phone, (start_s, end_s) in zip(known.phones, known.phone_times_s, strict=True):
@@ -147,7 +169,7 @@ def closure_rate(opening: Float[np.ndarray, " t"], known: Known) -> float | None
         during = (middles_s >= start_s) & (middles_s < end_s)
         if not during.any():
             during[np.abs(middles_s - (start_s + end_s) / 2).argmin()] = True
-        closed.append(opening[during].min() < CLOSED_BELOW)
+        closed.append(opening[during].min() < below)
     return float(np.mean(closed)) if closed else None
 
 
@@ -169,11 +191,14 @@ def statistics(series: Series) -> dict[str, float]:
 
 
 def compare(
-    pred: Series, known: Known, *, reference_frame: int
+    pred: Series, known: Known, *, reference_frame: int, shut: float | None
 ) -> tuple[dict[str, float], dict[str, SeriesPair]]:
     """One row's measures against a clip's labels, and its pairs of series for pooling.
 
     They reach as far as both do; the reference frame is not judged.
+
+    Args:
+      shut: opening in `pred` below which lips are shut.
     """
     values, pairs = {}, {}
     for name in SERIES:
@@ -191,7 +216,7 @@ def compare(
             lag = landmarks.lag_frames(pred[name][:both], known.series[name][:both])
             values["label_lag_ms"] = None if lag is None else lag * landmarks.MS_PER_FRAME
     if "opening" in pred:
-        values["bilabial_closure"] = closure_rate(pred["opening"], known)
+        values["bilabial_closure"] = closure_rate(pred["opening"], known, below=shut)
     return {key: value for key, value in values.items() if value is not None}, pairs
 
 
@@ -201,11 +226,12 @@ def compare_rows(
     """Values and pairs of every row of one clip, by row.
 
     Args:
-      rows: what is seen on the row's frames (or predicted).
+      rows: what is seen on the row's frames (or predicted), and on the true ones as "truth".
       known: of the face's clip.
       voice: of the clip that "shuffled_audio" was driven by, where that has labels.
     """
-    asked = {row: (series, known) for row, series in rows.items()}
+    shut = shut_below(rows["truth"], known)
+    asked = {row: (series, known) for row, series in rows.items() if row != "truth"}
     if "shuffled_audio" in rows:
         asked["swapped_voice_vs_face"] = asked["shuffled_audio"]
         if voice is not None:
@@ -213,12 +239,17 @@ def compare_rows(
             asked["base_rate"] = (known.series, voice)
     values, pairs = {}, {}
     for row, (series, judge) in asked.items():
-        values[row], pairs[row] = compare(series, judge, reference_frame=reference_frame)
+        values[row], pairs[row] = compare(
+            series,
+            judge,
+            reference_frame=reference_frame,
+            shut=SHUT_LABEL if series is known.series else shut,
+        )
         values[row] |= statistics(series) if row in rows else {}
     values[LABELS_ROW] = statistics(known.series)
-    rate = closure_rate(known.series["opening"], known) if "opening" in known.series else None
-    if rate is not None:
-        values[LABELS_ROW]["bilabial_closure"] = rate
+    if shut is not None:
+        rate = closure_rate(known.series["opening"], known, below=SHUT_LABEL)
+        values[LABELS_ROW] |= {} if rate is None else {"bilabial_closure": rate}
     return {row: found for row, found in values.items() if found}, pairs
 
 
@@ -229,7 +260,8 @@ def protocol() -> dict[str, object]:
         "label_lag": f"best of +-{landmarks.MAX_LAG_FRAMES} frames by opening; positive: late",
         "bilabial_closure": {
             "phones": sorted(BILABIALS),
-            "closed_below_eye_distances": CLOSED_BELOW,
+            "shut": f"less than {SHUT_MARGIN} eye distances above the median opening of the clip's "
+            f"true frames whose label is below {SHUT_LABEL}; labels: below {SHUT_LABEL}",
             "frames": "those whose middle lies in the phone, or the nearest one",
         },
         "blinks": {

@@ -1,12 +1,13 @@
-"""Head pose from 68 landmarks: a weak-perspective fit of a rigid model, in the source's picture.
+"""Head pose from 68 landmarks, in the source's picture: yaw, pitch, roll and the place of the eyes.
 
 The landmarks of the aligned crop go through crop_to_source, since the crop has taken the head's
-tilt, place and size away. The eye corners and the nose (27-36, 39, 42, 45), which speech does not
-move, are fitted by a generic face: least-squares affine camera, its nearest rotation gives yaw,
-pitch and roll (the order of the rotations: pitch, yaw, roll), its scale the distance. Eyes move
-when the head turns, so places are those of the top of the neck. All series are smoothed by
-SMOOTH_SIGMA_FRAMES (dlib's noise has the speed of a fast head) and about the clip's mean: faces
-differ from the generic one by a constant. Labels are smoothed likewise.
+tilt, place and size away. Roll is the angle of the line through the eye centres. Yaw and pitch are
+those of a weak-perspective camera fitted by least squares to the eye corners and the nose (27-36,
+39, 42, 45), which speech does not move, of a generic face: a face with a longer nose seems to turn
+further, so spread and speed of the two are right to a fifth or so. x and y are the middle between
+the eyes, in eye distances. Towards the camera is not measured: a step of 0.14 eye distances is 1%
+of size, which is less than dlib's noise. All series are smoothed by SMOOTH_SIGMA_FRAMES (dlib's
+noise has the speed of a fast head) and about the clip's mean, labels as well.
 """
 
 import numpy as np
@@ -14,16 +15,15 @@ import numpy as np
 from talkjax.arrays import Float
 from talkjax.ops import geometry
 
-AXES = ("yaw", "pitch", "roll", "x", "y", "z")
+AXES = ("yaw", "pitch", "roll", "x", "y")
 SMOOTH_SIGMA_FRAMES = 2.0
-# Distance of the camera that turns size into place, in eye distances: about 0.9 m.
-CAMERA_DISTANCE = 14.0
-# What the head turns about, from between the eyes, in eye distances: x, y up, z to the camera.
+# What a labelled head turns about, from between the eyes, in eye distances: x to the right of the
+# picture, y up, z to the camera; the top of the neck. Turning moves the eyes.
 NECK = np.array([0.0, -1.0, -1.15])
 
-# Places in eye distances: x to the right of the picture, y up, z to the camera, from between the
-# eye centres. Source: means of adult faces (Farkas, Anthropometry of the Head and Face, 1994):
-# canthi 90 and 33 mm apart, nose 51 mm long and 34 mm wide, tip 20 mm before its base.
+# Points of a generic face, as NECK. Source: means of adult faces (Farkas, Anthropometry of the
+# Head and Face, 1994): canthi 90 and 33 mm apart, nose 51 mm long and 34 mm wide, its tip 20 mm
+# before its base.
 MODEL = {
     36: (-0.73, 0.0, -0.13),
     39: (-0.27, -0.02, 0.0),
@@ -44,44 +44,54 @@ MODEL = {
 def from_landmarks(
     landmarks_xy_px: Float[np.ndarray, "t 68 2"], crop_to_source: Float[np.ndarray, "t 2 3"]
 ) -> dict[str, np.ndarray]:
-    """The six series of AXES, degrees and eye distances.
+    """The series of AXES, degrees and eye distances.
 
     Args:
       landmarks_xy_px: in the crop.
       crop_to_source: from its pixels to the source's.
     """
     linear, shift = crop_to_source[:, :, :2].astype(np.float64), crop_to_source[:, :, 2]
-    points = np.einsum("tij,tkj->tki", linear, landmarks_xy_px[:, list(MODEL)]) + shift[:, None]
-    points = points * np.array([1.0, -1.0])  # y up, as the model
-    model = np.array(list(MODEL.values()))
-    middle = model.mean(axis=0)
-    centred = points - points.mean(axis=1, keepdims=True)
-    affine = np.einsum("tki,jk->tij", centred, np.linalg.pinv(model - middle))
-    left, sizes, right = np.linalg.svd(affine, full_matrices=False)
-    size, rows = sizes.mean(axis=1), left @ right
-    rotation = np.concatenate([rows, np.cross(rows[:, 0], rows[:, 1])[:, None]], axis=1)
-    eyes_xy = points.mean(axis=1) - size[:, None] * (rows @ middle)
-    eyes_xy = (eyes_xy - np.median(eyes_xy, axis=0)) / size[:, None]
-    nearness = CAMERA_DISTANCE * (1.0 - np.median(size) / size)
-    eyes = np.column_stack([eyes_xy, nearness])
-    neck = eyes + rotation @ NECK
-    place = np.column_stack([neck[:, 0], -neck[:, 1], neck[:, 2]])
-    return _series(np.column_stack([_angles(rotation), place]))
+    points = np.einsum("tij,tkj->tki", linear, landmarks_xy_px) + shift[:, None]
+    left = points[:, geometry.EYE_A_68].mean(axis=1)
+    right = points[:, geometry.EYE_B_68].mean(axis=1)
+    across, middle = right - left, (left + right) / 2
+    roll = np.arctan2(across[:, 1], across[:, 0])
+    # Level and y up, as the model.
+    offsets = points[:, list(MODEL)] - middle[:, None]
+    cosine, sine = np.cos(roll)[:, None], np.sin(roll)[:, None]
+    level_x = cosine * offsets[:, :, 0] + sine * offsets[:, :, 1]
+    level_y = sine * offsets[:, :, 0] - cosine * offsets[:, :, 1]
+    # A level head, nodded then turned: level_x is size (cos yaw, sin yaw sin pitch,
+    # sin yaw cos pitch) times the model's point, level_y is size (0, cos pitch, -sin pitch).
+    inverse = np.linalg.pinv(_centred(np.array(list(MODEL.values()))))
+    from_x, from_y = _centred(level_x, 1) @ inverse.T, _centred(level_y, 1) @ inverse.T
+    pitch = np.arctan2(-from_y[:, 2], from_y[:, 1])
+    depth = from_x[:, 1] * np.sin(pitch) + from_x[:, 2] * np.cos(pitch)
+    yaw = np.arctan2(depth, from_x[:, 0])
+    place = middle / np.median(np.hypot(from_y[:, 1], from_y[:, 2]))
+    return _series(np.column_stack([np.degrees(yaw), np.degrees(pitch), np.degrees(roll), place]))
 
 
 def from_label(head_pose: Float[np.ndarray, "t 6"]) -> dict[str, np.ndarray]:
-    """The same from the label: yaw, pitch, roll in radians, x, y, z in eye distances."""
-    return _series(np.column_stack([np.degrees(head_pose[:, :3]), head_pose[:, 3:]]))
+    """The same from the label.
+
+    Args:
+      head_pose: yaw, pitch, roll in radians; x, y, z of the neck in eye distances.
+    """
+    yaw, pitch, roll, x, y, _ = head_pose.T
+    # The way from the neck to the eyes, nodded, turned, tilted.
+    up = -NECK[1] * np.cos(pitch) + NECK[2] * np.sin(pitch)
+    ahead = -NECK[1] * np.sin(pitch) - NECK[2] * np.cos(pitch)
+    aside = np.sin(yaw) * ahead
+    eyes_x = x + np.cos(roll) * aside + np.sin(roll) * up
+    eyes_y = y + np.sin(roll) * aside - np.cos(roll) * up
+    return _series(np.column_stack([np.degrees(head_pose[:, :3]), eyes_x, eyes_y]))
 
 
-def _angles(rotation: np.ndarray) -> np.ndarray:
-    """(t, 3) degrees from matrices (t, 3, 3) = tilt @ turn @ nod."""
-    yaw = -np.arcsin(np.clip(rotation[:, 2, 0], -1.0, 1.0))
-    pitch = np.arctan2(rotation[:, 2, 1], rotation[:, 2, 2])
-    roll = np.arctan2(-rotation[:, 1, 0], rotation[:, 0, 0])
-    return np.degrees(np.column_stack([yaw, pitch, roll]))
+def _centred(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    return values - values.mean(axis=axis, keepdims=True)
 
 
 def _series(pose: np.ndarray) -> dict[str, np.ndarray]:
     smoothed = geometry.smooth(pose, sigma_frames=SMOOTH_SIGMA_FRAMES)
-    return dict(zip(AXES, (smoothed - smoothed.mean(axis=0)).T, strict=True))
+    return dict(zip(AXES, _centred(smoothed).T, strict=True))

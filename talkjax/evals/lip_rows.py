@@ -179,9 +179,10 @@ def _labelled(
 ) -> dict[str, list[_Compared]]:
     """Every row against the labels, by row."""
     seen = {row: compared[0][0].labelled for row, compared in asked.items() if row not in PER_VOICE}
+    seen["truth"] = asked["ground_truth"][0][1].labelled
     found: dict[str, list[_Compared]] = collections.defaultdict(list)
     for place, voice in enumerate(voices or [None]):
-        rows = seen if place == 0 else {}
+        rows = seen if place == 0 else {"truth": seen["truth"]}
         if voices:
             swapped = asked["swapped_voice_vs_face"][place][0]
             rows = rows | {"shuffled_audio": swapped.labelled}
