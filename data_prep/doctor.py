@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.coarse_sync import ClipFeatures, CoarseSync, clip_features, coarse_sync
-from data_prep.layouts import SPLITS
+from data_prep.layouts import SPLITS, WITH_WORDS
 from data_prep.workfolder import REPORT_NAME
 from talkjax.data import schema
 from talkjax.data.source import FolderSource, read_index
@@ -42,6 +42,7 @@ class ClipFacts:
       face_px: median width of the face in the source.
       loudness_dbfs: root mean square of the sound.
       quiet: share of the frames whose sound is below QUIET_DBFS.
+      has_words: whether its words or their text are known.
     """
 
     clip_id: str
@@ -52,6 +53,7 @@ class ClipFacts:
     face_px: float
     loudness_dbfs: float
     quiet: float
+    has_words: bool
 
 
 @dataclasses.dataclass
@@ -133,6 +135,7 @@ def clip_facts(record: schema.Record) -> ClipFacts:
         face_px=float(np.median(box[:, 2] - box[:, 0])),
         loudness_dbfs=_dbfs(float(power.mean())),
         quiet=float(np.mean(power < 10 ** (QUIET_DBFS / 10))),
+        has_words=bool(record.words) or "transcript" in record.texts,
     )
 
 
@@ -151,6 +154,7 @@ def summary(found: Examination) -> dict[str, Any]:
         "settings": found.index["settings"],
         "rejected": None if found.report is None else found.report["filters"],
         "sources": None if found.report is None else found.report["sources"],
+        "without_words": sum(not clip.has_words for clip in clips),
         "clips_with_notes": None if found.report is None else len(found.report["notes"]),
         "clip_seconds": _spread(clip.seconds for clip in clips),
         "face_px": _spread(clip.face_px for clip in clips),
@@ -171,6 +175,13 @@ def warnings(found: Examination) -> list[str]:
     if quiet:
         lines.append(
             f"{len(quiet)} clips are silent for more than {MOSTLY_QUIET:.0%}, first {quiet[0]}"
+        )
+    settings = found.index["settings"]
+    wordless = [clip.clip_id for clip in found.clips if not clip.has_words]
+    if wordless and "layout" in settings and settings["layout"] in WITH_WORDS:
+        lines.append(
+            f"{len(wordless)} clips have no words, which layout {settings['layout']} comes with, "
+            f"first {wordless[0]}; were their word files found?"
         )
     sync = found.sync
     if sync is not None and sync.is_clear and abs(sync.lag_frames) > MAX_LAG_FRAMES:

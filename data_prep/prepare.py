@@ -16,10 +16,19 @@ from typing import Any
 
 import cv2
 
-from data_prep.assembly import finish, is_same_plan
-from data_prep.clip import Reject, prepare_clip, warm_up
-from data_prep.layouts import DEFAULT_FRACTIONS, Clip, Fractions, list_clips, list_missing
+from data_prep.assembly import Result, finish, is_same_plan
+from data_prep.clip import prepare_parts, warm_up
+from data_prep.layouts import (
+    DEFAULT_FRACTIONS,
+    Clip,
+    Fractions,
+    list_clips,
+    list_missing,
+    passed_over,
+)
+from data_prep.outcome import Reject
 from data_prep.pool import Crashed, run_tasks
+from data_prep.report import Meter, about_results, about_splits, speed
 from data_prep.settings import Settings
 from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, plan_of
 from talkjax.data import schema, writer
@@ -63,6 +72,7 @@ def prepare(
     split_by: str = "identity",
     overwrite: bool = False,
     quiet: bool = False,
+    meter: Meter | None = None,
 ) -> Prepared:
     """Prepares a data set, or goes on with one that was begun with the same settings.
 
@@ -78,12 +88,14 @@ def prepare(
       fractions, split_by: see `layouts.list_clips`.
       overwrite: starts again where settings or sources differ from an earlier run.
       quiet: no progress.
+      meter: started with the command; None takes the time of this call.
 
     Raises:
       UserError: if there are no clips, none is kept, or `out` holds something else.
     """
     if workers < 1 or (shards is not None and shards < 1):
         raise UserError(f"workers, shards: got {workers}, {shards}; want at least 1")
+    meter = meter or Meter()
     run = _runner(runner, beam_options)
     clips = list_clips(layout, source, fractions=fractions, split_by=split_by)
     asked = settings.as_json() | {
@@ -107,37 +119,46 @@ def prepare(
             work.erase()
             writer.write_json(out / PLAN_NAME, plan)
         tasks = [Task(number, clip, settings, str(out)) for number, clip in enumerate(clips)]
-        start = time.monotonic()
-        run(work, tasks, workers=workers, quiet=quiet)
-        wall_s = round(time.monotonic() - start, 2)
-        about = {
-            "missing": list_missing(layout, source),
-            "speed": {"workers": workers, "runner": runner, "wall_s": wall_s},
+        todo = [task for task in tasks if work.outcome(task.number) is None]
+        run(work, todo, workers=workers, quiet=quiet, total=len(tasks))
+        listed = {
+            "split": about_splits(clips),
+            "passed_over": passed_over(layout, source, clips),
         }
-        report, index = finish(work, clips, plan, shards=shards, about=about)
+        how = {"fresh": {task.number for task in todo}, "workers": workers, "runner": runner}
+
+        def more(results: list[Result]) -> dict[str, Any]:
+            return listed | about_results(results) | {"speed": speed(results, meter, **how)}
+
+        about = {"missing": list_missing(layout, source), "speed": {}}
+        report, index = finish(work, clips, plan, shards=shards, about=about, more=more)
         work.clean()
     return Prepared(report, index, was_complete=False)
 
 
 def run_task(task: Task) -> int:
     """Prepares one clip and stores its result; returns the clip's number. Runs in a worker."""
-    cpu_s = time.process_time()
+    work = WorkFolder(Path(task.out))
+    parts: list[dict[str, Any]] = []
+    start_s = time.process_time()
     try:
-        result = prepare_clip(task.clip, task.settings)
+        for clip, result in prepare_parts(task.clip, task.settings):
+            if isinstance(result, Reject):
+                outcome = {"filter": result.filter, "detail": result.detail}
+            else:
+                record = schema.encode(result.record)
+                sha256 = hashlib.sha256(record).hexdigest()
+                outcome = {"frames": result.record.num_frames, "sha256": sha256}
+                work.save_part(task.number, len(parts), record)
+            part = {"clip_id": clip.clip_id, "start_s": clip.start_s, "end_s": clip.end_s}
+            outcome |= dataclasses.asdict(result.about) | {"clip": part}
+            now_s = time.process_time()
+            parts.append(outcome | {"cpu_s": now_s - start_s})
+            start_s = now_s
     except BaseException as error:  # a traceback alone does not tell the clip
         error.add_note(f"while preparing {task.clip.path}")
         raise
-    record = None
-    if isinstance(result, Reject):
-        outcome = {"filter": result.filter, "detail": result.detail}
-    else:
-        record = schema.encode(result.record)
-        outcome = {
-            "frames": result.record.num_frames,
-            "sha256": hashlib.sha256(record).hexdigest(),
-        }
-    outcome |= dataclasses.asdict(result.about) | {"cpu_s": time.process_time() - cpu_s}
-    WorkFolder(Path(task.out)).save(task.number, outcome, record)
+    work.save(task.number, {"parts": parts}, None)
     return task.number
 
 
@@ -158,41 +179,37 @@ def _runner(name: str, beam_options: Sequence[str]) -> Callable[..., None]:
     return _run_local
 
 
-def _todo(work: WorkFolder, tasks: list[Task]) -> list[Task]:
-    return [task for task in tasks if work.outcome(task.number) is None]
-
-
 def _run_beam(
     work: WorkFolder,
-    tasks: list[Task],
+    todo: list[Task],
     *,
     workers: int,
     quiet: bool,  # Beam has a log of its own
+    total: int,
     options: Sequence[str],
 ) -> None:
     # Imported on use: Apache Beam is an extra.
     from data_prep import beam_pipeline
 
-    beam_pipeline.run(_todo(work, tasks), workers=workers, options=options)
+    beam_pipeline.run(todo, workers=workers, options=options)
 
 
-def _run_local(work: WorkFolder, tasks: list[Task], *, workers: int, quiet: bool) -> None:
-    todo = _todo(work, tasks)
-    workers, done = min(workers, len(todo) or 1), len(tasks) - len(todo)
+def _run_local(
+    work: WorkFolder, todo: list[Task], *, workers: int, quiet: bool, total: int
+) -> None:
+    workers, done = min(workers, len(todo) or 1), total - len(todo)
     rejected = 0
-    with Progress(
-        len(tasks), label="prepare", done=done, at_once=workers, shown=not quiet
-    ) as progress:
+    with Progress(total, label="prepare", done=done, at_once=workers, shown=not quiet) as progress:
         for result in run_tasks(run_task, todo, workers=workers, initializer=start_worker):
             if isinstance(result, Crashed):
                 _save_crash(work, result.task)
                 rejected += 1
             else:
-                rejected += "filter" in work.outcome(result)
+                rejected += sum("filter" in part for part in work.outcome(result)["parts"])
             progress.step(f"{rejected} rejected")
 
 
 def _save_crash(work: WorkFolder, task: Task) -> None:
     outcome = {"filter": CRASHED.filter, "detail": CRASHED.detail, "cpu_s": 0.0}
-    outcome |= dataclasses.asdict(CRASHED.about)
-    work.save(task.number, outcome, None)
+    outcome |= dataclasses.asdict(CRASHED.about) | {"clip": {}}
+    work.save(task.number, {"parts": [outcome]}, None)

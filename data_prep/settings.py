@@ -17,6 +17,8 @@ class Settings:
     Attributes:
       size_px: side of the face crops.
       min_seconds: a clip with less usable video is rejected (too_short).
+      max_seconds: a longer clip is cut into parts of about equal length, at most this; each is
+        a record of its own, with its own face. 0 never cuts.
       min_face_px: least median width of the face box in the source (face_too_small).
       several_faces: "largest" keeps the largest face of the first second and stays on it;
         "reject" rejects the clip (several_faces).
@@ -31,6 +33,7 @@ class Settings:
 
     size_px: int = 128
     min_seconds: float = 0.5
+    max_seconds: float = 20.0
     min_face_px: float = 48.0
     several_faces: str = "largest"
     on_defect: str = "trim"
@@ -45,6 +48,7 @@ class Settings:
         limits = {
             "size_px": (16, 1024),
             "min_seconds": (0.2, 3600),
+            "max_seconds": (0, 100_000),
             "min_face_px": (0, 10_000),
             "min_kept_fraction": (0, 1),
             "max_gap_frames": (0, 1000),
@@ -60,6 +64,12 @@ class Settings:
                 raise UserError(
                     f"{name}: got {getattr(self, name)!r}, want one of {' '.join(choices)}"
                 )
+
+        if 0 < self.max_seconds < self.min_seconds:
+            raise UserError(
+                f"max_seconds: got {self.max_seconds:g}, want at least min_seconds "
+                f"({self.min_seconds:g}), or 0 to cut nothing"
+            )
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

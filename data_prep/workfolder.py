@@ -4,6 +4,7 @@
     OUT/.partial/lock            held by the running process
     OUT/.partial/000/0000123.record   a finished clip's record, then
     OUT/.partial/000/0000123.json     its outcome; written last, so it marks the clip as done
+    OUT/.partial/000/0000124.0000.record, 0000124.0001.record ...   of a clip that was cut
 
 Each file is written under a temporary name and renamed. OUT/index.json, written last of all,
 marks the whole as done; then .partial goes.
@@ -39,6 +40,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def part_suffix(part: int) -> str:
+    """End of the name of a part's record."""
+    return f".{part:04d}.record"
+
+
 class WorkFolder:
     """Paths and states of one output folder."""
 
@@ -59,6 +65,12 @@ class WorkFolder:
             return json.loads(self.clip_path(number, ".json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+    def save_part(self, number: int, part: int, record: bytes) -> None:
+        """Stores one of a clip's records; `save` follows, without a record."""
+        path = self.clip_path(number, part_suffix(part))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, record)
 
     def save(self, number: int, outcome: dict[str, Any], record: bytes | None) -> None:
         """Stores a clip's result; `record` is None for a rejected one."""

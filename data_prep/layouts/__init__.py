@@ -8,6 +8,8 @@ from data_prep.layouts.contents import passed_over
 from talkjax.errors import UserError
 
 LAYOUTS = ("folder", "grid", "lrw", "lrs2", "hdtf", "voxceleb2")
+# What the split's hash is taken of, where there is no published split.
+SPLIT_KEYS = {"folder": "identities", "grid": "sentences", "hdtf": "people", "voxceleb2": "people"}
 # Layouts whose sets come with words for each clip.
 WITH_WORDS = ("grid", "lrw", "lrs2")
 DEFAULT_FRACTIONS = Fractions(val=0.1, test=0.1)
@@ -16,6 +18,7 @@ __all__ = [
     "DEFAULT_FRACTIONS",
     "LAYOUTS",
     "SPLITS",
+    "SPLIT_KEYS",
     "WITH_WORDS",
     "Clip",
     "Fractions",

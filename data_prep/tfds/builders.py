@@ -1,4 +1,4 @@
-"""TensorFlow Datasets builders, one per layout: thin, on the same `prepare_clip`.
+"""TensorFlow Datasets builders, one per layout: thin, on the same `prepare_parts`.
 
 An example is {"clip_id", "identity", "record"}; `talkjax.data.schema.decode(example["record"])`
 gives the record. Files are ArrayRecords, so `builder.as_data_source(split)` and
@@ -18,8 +18,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_prep.clip import Kept, prepare_clip
+from data_prep.clip import prepare_parts
 from data_prep.layouts import Clip, list_clips
+from data_prep.outcome import Kept
 from data_prep.settings import Settings
 from talkjax.data import schema
 from talkjax.data.writer import write_json
@@ -72,11 +73,12 @@ class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self, clips: list[Clip], rejected: dict[str, str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The examples of one split; adds to `rejected`, which the splits share."""
-        kept = 0
-        for clip in clips:
-            result = prepare_clip(clip, self.CLIP_SETTINGS)
+        kept, first_reject = 0, ""
+        parts = (part for clip in clips for part in prepare_parts(clip, self.CLIP_SETTINGS))
+        for clip, result in parts:
             if not isinstance(result, Kept):
                 rejected[clip.name] = f"{result.filter}: {result.detail}"
+                first_reject = first_reject or f"{clip.name}: {rejected[clip.name]}"
                 continue
             kept += 1
             yield (
@@ -88,8 +90,7 @@ class _PreparedClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 },
             )
         if not kept:
-            reason = rejected[clips[0].name]
-            raise UserError(f"none of {len(clips)} clips was kept, first {clips[0].name}: {reason}")
+            raise UserError(f"none of {len(clips)} clips was kept, first {first_reject}")
         # While it builds, TFDS has a temporary folder here, which it renames at the end.
         write_json(Path(self.data_path, REJECTED_NAME), rejected)
 

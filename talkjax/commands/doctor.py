@@ -85,7 +85,7 @@ def _splits(splits: dict[str, Any]) -> list[str]:
 def _sources(facts: dict[str, Any]) -> list[str]:
     if facts["rejected"] is None:
         return ["no report.json: what was rejected is not known"]
-    rejected = ", ".join(f"{count} {name}" for name, count in facts["rejected"].items())
+    rejected = ", ".join(f"{count} {name}" for name, count in facts["rejected"].items() if count)
     noted = facts["clips_with_notes"]
     return [
         f"rejected by `talkjax prepare`: {rejected or 'none'}",

@@ -4,16 +4,20 @@ import argparse
 import dataclasses
 import json
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from data_prep.layouts import DEFAULT_FRACTIONS, LAYOUTS, Fractions
+from data_prep.layouts import DEFAULT_FRACTIONS, LAYOUTS, SPLIT_KEYS, WITH_WORDS, Fractions
 from data_prep.layouts.folder import SPLIT_BY
 from data_prep.prepare import RUNNERS, Prepared, prepare
+from data_prep.report import Meter
 from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
 from data_prep.workfolder import REPORT_NAME
 from talkjax.data.index import how_to_hold_out
 
 MAX_NOTES_SHOWN = 5
+MAX_REASONS_SHOWN = 4
 # What cannot be done without clips of a split.
 EMPTY = {
     "train": "nothing can be trained",
@@ -65,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(crops, "--detect-every-frames", defaults.detect_every_frames, None, "confirm the face")
     filters = parser.add_argument_group("filters")
     _add(filters, "--min-seconds", defaults.min_seconds, None, "least video of a clip")
+    _add(filters, "--max-seconds", defaults.max_seconds, None, "cut longer clips; 0 never")
     _add(filters, "--min-face-px", defaults.min_face_px, None, "least face width in the source")
     _add(filters, "--max-gap-frames", defaults.max_gap_frames, None, "missing face to bridge")
     _add(
@@ -121,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         split_by=args.split_by,
         overwrite=args.overwrite,
         quiet=args.json,
+        meter=Meter(whole_process=True),
     )
     print(
         json.dumps(done.report, indent=1, ensure_ascii=False)
@@ -141,32 +147,75 @@ def _summary(out: Path, done: Prepared) -> str:
         part = index["splits"].get(split)
         lines.append(
             f"  {split:5}  {part['clips']} clips, {part['seconds']:.0f} s, "
-            f"{len(part['shards'])} shards"
+            f"{len(part['shards'])} shard{'s' if len(part['shards']) > 1 else ''}"
             if part
             else f"  {split:5}  NO CLIPS"
         )
+    moved, cut = report["split"]["moved"], report["cut"]
+    if moved:
+        moves = ", ".join(f"{key} ({move})" for key, move in moved.items())
+        lines.append(f"moved, so that no split is empty: {moves}")
+    if cut["clips"]:
+        lines.append(f"{cut['clips']} long clips were cut into {cut['parts']} (--max-seconds)")
     if report["rejected"]:
         lines.append(f"rejected {len(report['rejected'])}:")
-        lines += [f"  {count:5}  {name}" for name, count in report["filters"].items()]
+        lines += [f"  {count:5}  {name}" for name, count in report["filters"].items() if count]
+    if any(report["trimmed"].values()):
+        lines.append(f"kept but shortened: {_counts(report['trimmed'])}")
+    lines += _left_out(report)
+    if not done.was_complete:
+        lines.append(_speed(report["speed"]))
+    lines.append(f"each reject with its reason: {out / REPORT_NAME}")
+    return "\n".join(lines + _warnings(report, index))
+
+
+def _left_out(report: dict[str, Any]) -> list[str]:
+    """Files that are no clips, videos that are not there, and what was noted of the rest."""
+    lines = []
+    over = Counter(report["passed_over"].values())
+    if over:
+        lines.append(f"passed over {over.total()} files and folders:")
+        shown = over.most_common(MAX_REASONS_SHOWN)
+        lines += [f"  {count:5}  {reason}" for reason, count in shown]
+        rest = over.total() - sum(count for _, count in shown)
+        lines += [f"  {rest:5}  for other reasons"] if rest else []
     missing = report["missing"]
     if missing["count"]:
         lines.append(f"listed but missing: {missing['count']} videos, first {missing['videos'][0]}")
     if report["notes"]:
         lines.append(f"notes on {len(report['notes'])} clips:")
-        shown = list(report["notes"].items())[:MAX_NOTES_SHOWN]
-        lines += [f"  {source}: {'; '.join(notes)}" for source, notes in shown]
-        if len(report["notes"]) > len(shown):
-            lines.append(f"  ... and {len(report['notes']) - len(shown)} more")
-    speed = report["speed"]
-    if not done.was_complete:
+        shown_notes = list(report["notes"].items())[:MAX_NOTES_SHOWN]
+        lines += [f"  {source}: {'; '.join(notes)}" for source, notes in shown_notes]
+        if len(report["notes"]) > len(shown_notes):
+            lines.append(f"  ... and {len(report['notes']) - len(shown_notes)} more")
+    return lines
+
+
+def _speed(speed: dict[str, Any]) -> str:
+    return (
+        f"{speed['wall_s']:.1f} s with {speed['workers']} workers; real time per core: "
+        f"{speed['times_real_time_per_core']}x by CPU time of the whole command, "
+        f"{speed['times_real_time_per_core_by_wall']}x by the clock"
+    )
+
+
+def _warnings(report: dict[str, Any], index: dict[str, Any]) -> list[str]:
+    layout, keys = index["settings"]["layout"], report["split"]["keys"]
+    lines = []
+    for split in EMPTY:
+        if split not in index["splits"]:
+            remedy = how_to_hold_out(split)
+            if 0 < keys < len(EMPTY):
+                remedy = f"it has {keys} {SPLIT_KEYS[layout]} in all, want 3 or more; {remedy}"
+            lines.append(f"WARNING: split {split} is empty, and {EMPTY[split]}: {remedy}")
+    without = report["without_words"]
+    if layout in WITH_WORDS and without:
         lines.append(
-            f"{speed['wall_s']:.1f} s, {speed['times_real_time_per_core']}x real time per core "
-            f"(CPU time), {speed['workers']} workers"
+            f"WARNING: {without} of {report['kept']} clips have no word file, which layout "
+            f"{layout} comes with; see the tree in data_prep/README.md"
         )
-    lines.append(f"each reject with its reason: {out / REPORT_NAME}")
-    lines += [
-        f"WARNING: split {split} is empty, and {EMPTY[split]}: {how_to_hold_out(split)}"
-        for split in EMPTY
-        if split not in index["splits"]
-    ]
-    return "\n".join(lines)
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

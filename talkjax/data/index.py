@@ -59,7 +59,7 @@ def how_to_hold_out(split: str) -> str:
     if split in ("val", "test"):
         return (
             f"the same `talkjax prepare` with --overwrite and a larger --{split}-fraction "
-            "(0.3, say), or more videos"
+            "(0.3, say), or more videos (3 people, or 3 sentences of GRID, give each split some)"
         )
     return "`talkjax prepare` with --overwrite and more videos, or smaller fractions held out"
 

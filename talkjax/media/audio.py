@@ -85,7 +85,7 @@ def decode_audio(path: str | os.PathLike[str], *, start_s: float | None = None) 
         stream = audio_stream(container)
         if stream is None:
             raise UserError(f"{path}: no audio stream in the file, want sound")
-        placer = Placer(path, start_s, to_samples=_mono)
+        placer = Placer(path, start_s, to_samples=mono)
         decoder = Decoder(container, stream)
         promised_s = promised_duration_s(container, stream)
         output = _Growing(math.ceil((promised_s or 0.0) * SAMPLE_RATE_HZ))
@@ -248,7 +248,7 @@ def to_float(samples: Num[np.ndarray, "*n"], kind: np.dtype) -> Float[np.ndarray
     return (samples / 2.0 ** (8 * kind.itemsize - 1)).astype(np.float32)
 
 
-def _mono(frame: av.AudioFrame) -> Float[np.ndarray, "n 1"]:
+def mono(frame: av.AudioFrame) -> Float[np.ndarray, "n 1"]:
     """Mean of the channels."""
     samples = planes(frame)
     exact = np.float32 if samples.dtype.kind == "f" else np.float64

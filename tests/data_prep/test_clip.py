@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from data_prep.clip import FILTERS, Kept, Reject, prepare_clip
+from data_prep.clip import prepare_clip, prepare_parts
 from data_prep.defects import FrameWatch
 from data_prep.layouts import list_clips
 from data_prep.layouts.api import Clip
+from data_prep.outcome import FILTERS, Kept, Reject
 from data_prep.settings import Settings
 from talkjax.data import schema
 from talkjax.errors import UserError

@@ -47,7 +47,7 @@ def test_a_whole_set_is_ok_and_gets_a_contact_sheet(tmp_path, capsys):
 def test_the_text_names_what_it_counts_with_units(tmp_path, capsys):
     folder = write_set(tmp_path)
     report = json.loads((folder / "report.json").read_text())
-    report |= {"notes": {"a.mp4": ["shot cut at frame 12"]}, "filters": {"no_face": 2}}
+    report |= {"notes": {"a.mp4": ["shot cut at frame 12"]}, "filters": {"no_face": 2, "silent": 0}}
     report["sources"] = {"fps": {"0": 1, "29.97": 5}, "audio_rate_hz": {"44100": 6}}
     (folder / "report.json").write_text(json.dumps(report))
     assert main(["doctor", str(folder)]) == 0
@@ -103,6 +103,22 @@ def test_silent_clips_are_counted(tmp_path, capsys):
     _, found = facts(write_set(tmp_path, change=hush), capsys)
     assert any("1 clips are silent" in line for line in found["warnings"])
     assert found["quiet_fraction"]["most"] == 1
+
+
+def test_clips_without_words_are_counted_and_a_warning_where_the_layout_has_words(tmp_path, capsys):
+    def first_speaks(records):
+        records = [dataclasses.replace(record, words=(), texts={}) for record in records]
+        return [dataclasses.replace(records[0], texts={"transcript": "bin blue"}), *records[1:]]
+
+    folder = write_set(tmp_path, change=first_speaks)
+    _, found = facts(folder, capsys)
+    assert found["without_words"] == 5
+    assert not any("no words" in line for line in found["warnings"])
+    index = json.loads((folder / "index.json").read_text())
+    index["settings"]["layout"] = "grid"
+    (folder / "index.json").write_text(json.dumps(index))
+    _, found = facts(folder, capsys)
+    assert any(line.startswith("5 clips have no words") for line in found["warnings"])
 
 
 def test_a_report_of_an_older_version_is_one_line(tmp_path, capsys):

@@ -13,6 +13,7 @@ import pytest
 
 from data_prep import beam_pipeline
 from data_prep.layouts import Fractions
+from data_prep.outcome import FILTERS
 from data_prep.prepare import Prepared, prepare
 from data_prep.settings import Settings
 from talkjax.cli import main
@@ -40,7 +41,9 @@ def raw(grid, make_video, tmp_path_factory):
     folder.mkdir()
     for name in NAMES:
         shutil.copy(grid / f"{name}.mpg", folder)
-        shutil.copy(grid / f"{name}.align", folder)
+        if name != "srbb4n":
+            shutil.copy(grid / f"{name}.align", folder)
+    (folder / "read.me").touch()
     make_video(folder / "noface.mp4")
     make_video(folder / "mute.mp4", audio=False)
     return folder
@@ -62,9 +65,26 @@ def test_report_names_each_reject_with_its_reason(prepared):
         "mute.mp4": "no_audio: no audio stream in the file; training needs the sound",
         "noface.mp4": "no_face: no face found in 30 frames",
     }
-    assert report["filters"] == {"no_audio": 1, "no_face": 1}
+    assert report["filters"].keys() == FILTERS.keys()
+    assert {k: n for k, n in report["filters"].items() if n} == {"no_audio": 1, "no_face": 1}
+    assert report["trimmed"] == {"shot_cut": 0, "damaged": 0, "face_lost": 0, "audio_short": 0}
+    assert report["passed_over"] == {"read.me": "no video by its suffix"}
+    assert report["without_words"] == 1
+    assert report["split"]["keys"] == 6 and report["cut"] == {"clips": 0, "parts": 0}
     assert report["sources"]["fps"] == {"25": 6}
     assert report["missing"] == {"count": 0, "videos": []}
+
+
+def test_speed_counts_the_whole_command_and_its_workers(prepared):
+    speed = prepared[1].report["speed"]
+    assert speed["workers"] == 2
+    assert speed["video_s"] == pytest.approx((75 * 3 + 74 + 2 * 30) / 25, abs=1.5)
+    # Two workers import NumPy, OpenCV and the detector.
+    assert speed["cpu_s"] > speed["clips_cpu_s"] + 0.5
+    by_cpu, by_wall = (speed["video_s"] / speed[name] for name in ("cpu_s", "wall_s"))
+    assert speed["times_real_time_per_core"] == pytest.approx(by_cpu, abs=0.05)
+    assert speed["times_real_time_per_core_by_wall"] == pytest.approx(by_wall / 2, abs=0.05)
+    assert prepared[1].report["shards"]["megabytes_per_s"] > 0
 
 
 def test_the_set_opens_and_nothing_else_is_left(prepared):
