@@ -13,6 +13,7 @@ SKIN, LID, MOUTH, EYE, TEETH, HAIR, CLOTH, FRAME, FLESH, LENS = range(10)
 # Columns of the per-vertex attributes.
 U, V, RED, GREEN, BLUE, AMBIENT, SHADOW, CUT, REST_X, REST_Y = range(10)
 NUM_ATTRIBUTES = 10
+EDGE = 1e-7
 # Rows of the eyes' table (2 rows: the eye on the left of the picture, on the right).
 (
     EYE_CX,
@@ -82,9 +83,10 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
     fray_rows, fray_columns = fray.shape
     for index in range(triangles.shape[0]):
         i, j, k = triangles[index]
-        ax, ay = screen[i, 0], screen[i, 1]
-        bx, by = screen[j, 0], screen[j, 1]
-        cx, cy = screen[k, 0], screen[k, 1]
+        # In double precision: triangles are small, and no pixel may fall between two of them.
+        ax, ay = np.float64(screen[i, 0]), np.float64(screen[i, 1])
+        bx, by = np.float64(screen[j, 0]), np.float64(screen[j, 1])
+        cx, cy = np.float64(screen[k, 0]), np.float64(screen[k, 1])
         material = materials[index]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         # Rows grow downwards: what is anticlockwise in the world has a negative area here.
@@ -107,7 +109,7 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
             for x in range(low_x, high_x + 1):
                 wb = base_b + step_b * x
                 wc = base_c + step_c * x
-                if wb < 0.0 or wc < 0.0 or wb + wc > 1.0:
+                if wb < -EDGE or wc < -EDGE or wb + wc > 1.0 + EDGE:
                     continue
                 z = az + wb * (bz - az) + wc * (cz - az)
                 if z <= depth[y, x]:
