@@ -1,9 +1,10 @@
 """The same preparation as an Apache Beam pipeline, for sets that outgrow one machine.
 
-Beam runs `prepare_clip` on every clip, wherever its workers are, and stores the results in the
+Beam runs `prepare_parts` on every clip, wherever its workers are, and stores the results in the
 output folder as the local pool does; shards and index are then written by the process that
-started it. So SRC and OUT have to be one file system for all workers (NFS, Filestore, a mounted
-bucket), the shards are those of a local run, and a killed run goes on where it was.
+started it, a copy at the speed of its disk (README, Beam). So SRC and OUT have to be one file
+system for all workers (NFS, Filestore, a mounted bucket), the shards are those of a local run, and
+a killed run goes on where it was.
 """
 
 import importlib.util

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from data_prep.clip import prepare_clip, prepare_parts
+from data_prep.clip import prepare_clip
 from data_prep.defects import FrameWatch
 from data_prep.layouts import list_clips
 from data_prep.layouts.api import Clip
