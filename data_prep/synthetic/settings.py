@@ -7,8 +7,8 @@ from data_prep.layouts import DEFAULT_FRACTIONS, Fractions
 from talkjax.errors import UserError
 from talkjax.ops.geometry import SMOOTH_SIGMA_FRAMES
 
-# Enough for one identity in each split.
-LEAST_IDENTITIES = 3
+# Of ten faces one in each held-out split is a tenth; of three it would be a third.
+LEAST_IDENTITIES = 10
 CLIPS_PER_IDENTITY = 8
 # The camera's picture for each pixel of the crop: eye distances are a fifth of the picture and
 # a third of the crop, so crop and picture then have about one scale.
@@ -23,7 +23,8 @@ class CorpusSettings:
     Attributes:
       clips: how many, 1 or more.
       seed: of every draw.
-      identities: how many faces; 0 makes it one for CLIPS_PER_IDENTITY clips, at least three.
+      identities: how many faces; 0 makes it one for CLIPS_PER_IDENTITY clips, at least
+        LEAST_IDENTITIES as far as the clips go.
       size_px: side of the face crops; the camera's picture is twice as large.
       languages: of the sentences that are not commands; commands are English.
       command_fraction: share of the English clips that say a command of the fixed grammar.

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=DEFAULTS["identities"],
         metavar="N",
-        help="faces (default: one for eight clips, at least three)",
+        help="faces (default: one for eight clips, at least ten)",
     )
     _add(what, "--size", "size_px", "side of the crops, pixels; the picture is twice as large")
     what.add_argument(
