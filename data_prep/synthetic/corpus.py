@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from typing import Any
 import cv2
 from threadpoolctl import threadpool_limits
 
-from data_prep.assembly import finish, is_same_plan, make_report
+from data_prep.assembly import Result, finish, is_same_plan, make_report, results_of
+from data_prep.layouts import Clip
 from data_prep.pool import Crashed, run_tasks
 from data_prep.prepare import Prepared
+from data_prep.report import Meter, speed
 from data_prep.synthetic import videos
 from data_prep.synthetic.camera import make_record
 from data_prep.synthetic.identity import sample_identity
@@ -91,6 +93,7 @@ def synthesize(
         raise UserError(f"workers, shards: got {workers}, {shards}; want at least 1")
     if form not in FORMS:
         raise UserError(f"form: got {form!r}, want one of {' '.join(FORMS)}")
+    meter = Meter()
     clips = [clip_at(settings, number) for number in range(settings.clips)]
     asked = settings.as_json() | {"form": form, "shards": shards, "speech": _speech_version()}
     plan = make_plan(LAYOUT, asked, clips, {})
@@ -104,16 +107,17 @@ def synthesize(
         if not same:
             work.erase()
             writer.write_json(out / PLAN_NAME, plan)
-        start = time.monotonic()
         tasks = [Task(number, settings, form, str(out)) for number in range(settings.clips)]
-        _run(work, tasks, workers=workers, quiet=quiet)
-        wall_s = round(time.monotonic() - start, 2)
-        about = {
-            "missing": [],
-            "speed": {"workers": workers, "runner": "local", "wall_s": wall_s},
-        }
+        todo = [task for task in tasks if work.outcome(task.number) is None]
+        _run(work, todo, workers=workers, quiet=quiet, total=len(tasks))
+        how = {"fresh": {task.number for task in todo}, "workers": workers, "runner": "local"}
+
+        def more(results: list[Result]) -> dict[str, Any]:
+            return {"speed": speed(results, meter, **how)}
+
         done = finish if form == "records" else _finish_videos
-        report, index = done(work, clips, plan, shards=shards, about=about)
+        about = {"missing": [], "speed": {}}
+        report, index = done(work, clips, plan, shards=shards, about=about, more=more)
         work.clean()
     return Prepared(report, index, was_complete=False)
 
@@ -204,12 +208,9 @@ def _speech_version() -> str:
         ) from error
 
 
-def _run(work: CorpusFolder, tasks: list[Task], *, workers: int, quiet: bool) -> None:
-    todo = [task for task in tasks if work.outcome(task.number) is None]
-    workers, done = min(workers, len(todo) or 1), len(tasks) - len(todo)
-    with Progress(
-        len(tasks), label="synth", done=done, at_once=workers, shown=not quiet
-    ) as progress:
+def _run(work: CorpusFolder, todo: list[Task], *, workers: int, quiet: bool, total: int) -> None:
+    workers, done = min(workers, len(todo) or 1), total - len(todo)
+    with Progress(total, label="synth", done=done, at_once=workers, shown=not quiet) as progress:
         for result in _results(todo, workers):
             if isinstance(result, Crashed):
                 raise UserError(
@@ -234,11 +235,18 @@ def _results(todo: list[Task], workers: int) -> Iterator[Any]:
 
 
 def _finish_videos(
-    work: CorpusFolder, clips: list, plan: dict[str, Any], *, shards: None, about: dict[str, Any]
+    work: CorpusFolder,
+    clips: list[Clip],
+    plan: dict[str, Any],
+    *,
+    shards: int | None,  # of records only
+    about: dict[str, Any],
+    more: Callable[[list[Result]], dict[str, Any]],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report, then the list of the clips, which says that all are there."""
-    outcomes = [work.outcome(number) for number in range(len(clips))]
-    report = make_report(clips, outcomes, about)
+    results = list(results_of(work, clips))
+    outcomes = [result.outcome for result in results]
+    report = make_report(clips, outcomes, about) | more(results)
     writer.write_json(work.out / REPORT_NAME, report)
     listing = {
         "settings": {"layout": plan["layout"]} | plan["settings"],
