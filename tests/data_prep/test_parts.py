@@ -33,7 +33,9 @@ def raw(grid, tmp_path_factory):
     (folder / "anna").mkdir()
     with FrameReader(grid / "lbbq9s.mpg") as reader:
         pictures = [frame.rgb for frame in reader]
-    sound = np.tile(decode_audio(grid / "lbbq9s.mpg").samples[: 75 * 640], 3)
+    sound = decode_audio(grid / "lbbq9s.mpg").samples
+    # As long as the pictures, to the sample.
+    sound = np.tile(np.resize(sound, 75 * 640), 3)
     with av.open(str(folder / "anna" / "long.mp4"), "w") as container:
         video = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
         video.width, video.height, video.pix_fmt = 360, 288, "yuv420p"
