@@ -16,12 +16,13 @@ from typing import Any
 
 import cv2
 
-from data_prep.assembly import Result, finish, is_same_plan
+from data_prep.assembly import Result, finish, is_same_plan, results_of
 from data_prep.clip import prepare_parts, warm_up
 from data_prep.layouts import (
     DEFAULT_FRACTIONS,
     Clip,
     Fractions,
+    fill_splits,
     list_clips,
     list_missing,
     passed_over,
@@ -30,7 +31,7 @@ from data_prep.outcome import Reject
 from data_prep.pool import Crashed, run_tasks
 from data_prep.report import Meter, about_results, about_splits, speed
 from data_prep.settings import Settings
-from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, plan_of
+from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, plan_of, write_bytes
 from talkjax.data import schema, writer
 from talkjax.errors import UserError
 from talkjax.progress import Progress
@@ -121,14 +122,13 @@ def prepare(
         tasks = [Task(number, clip, settings, str(out)) for number, clip in enumerate(clips)]
         todo = [task for task in tasks if work.outcome(task.number) is None]
         run(work, todo, workers=workers, quiet=quiet, total=len(tasks))
-        listed = {
-            "split": about_splits(clips),
-            "passed_over": passed_over(layout, source, clips),
-        }
+        unused = passed_over(layout, source, clips)
+        clips = _settle_splits(work, layout, clips, fractions)
         how = {"fresh": {task.number for task in todo}, "workers": workers, "runner": runner}
 
         def more(results: list[Result]) -> dict[str, Any]:
-            return listed | about_results(results) | {"speed": speed(results, meter, **how)}
+            about = about_results(results) | {"split": about_splits(results)}
+            return about | {"passed_over": unused, "speed": speed(results, meter, **how)}
 
         about = {"missing": list_missing(layout, source), "speed": {}}
         report, index = finish(work, clips, plan, shards=shards, about=about, more=more)
@@ -160,6 +160,25 @@ def run_task(task: Task) -> int:
         raise
     work.save(task.number, {"parts": parts}, None)
     return task.number
+
+
+def _settle_splits(
+    work: WorkFolder, layout: str, clips: list[Clip], fractions: Fractions
+) -> list[Clip]:
+    """The clips, so that no split is empty because its few clips were rejected.
+
+    Only a small set is touched. The records of what moves are written again.
+    """
+    kept = [result for result in results_of(work, clips) if result.is_kept]
+    numbers = sorted({result.number for result in kept})
+    settled = fill_splits(layout, [clips[number] for number in numbers], fractions)
+    now = dict(zip(numbers, settled, strict=True))
+    for result in kept:
+        split = now[result.number].split
+        if split != result.clip.split:
+            record = schema.decode(result.record.read_bytes())
+            write_bytes(result.record, schema.encode(dataclasses.replace(record, split=split)))
+    return [now.get(number, clip) for number, clip in enumerate(clips)]
 
 
 def start_worker() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_prep.assembly import Result, histogram
-from data_prep.layouts import Clip
 from data_prep.outcome import FILTERS, TRIMS
 
 
@@ -55,8 +54,9 @@ def about_results(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def about_splits(clips: Sequence[Clip]) -> dict[str, Any]:
-    """How many keys the split was decided by (0: it is published), and those that were moved."""
+def about_splits(results: Sequence[Result]) -> dict[str, Any]:
+    """How many keys of kept clips the split was decided by (0: it is published), what moved."""
+    clips = [result.clip for result in results if result.is_kept]
     moved = {c.split_key: f"{c.moved_from} -> {c.split}" for c in clips if c.moved_from}
     return {"keys": len({clip.split_key for clip in clips} - {""}), "moved": moved}
 

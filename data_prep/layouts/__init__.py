@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.layouts import folder, grid, hdtf, lrs2, lrw, voxceleb2
-from data_prep.layouts.api import SPLITS, Clip, Fractions
+from data_prep.layouts.api import SPLITS, Clip, Fractions, with_every_split
 from data_prep.layouts.contents import passed_over
 from talkjax.errors import UserError
 
@@ -22,6 +22,7 @@ __all__ = [
     "WITH_WORDS",
     "Clip",
     "Fractions",
+    "fill_splits",
     "list_clips",
     "list_missing",
     "passed_over",
@@ -56,6 +57,13 @@ def list_clips(
         case "voxceleb2":
             return voxceleb2.list_clips(root, fractions=fractions)
     raise UserError(f"layout: got {layout!r}, want one of {' '.join(LAYOUTS)}")
+
+
+def fill_splits(layout: str, clips: list[Clip], fractions: Fractions) -> list[Clip]:
+    """`with_every_split` for those of the clips that were kept."""
+    if layout == "voxceleb2":
+        fractions = voxceleb2.held_out_of_dev(fractions)
+    return with_every_split(clips, fractions)
 
 
 def list_missing(layout: str, root: Path) -> list[str]:

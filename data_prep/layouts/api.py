@@ -117,7 +117,9 @@ def with_every_split(clips: Iterable[Clip], fractions: Fractions) -> list[Clip]:
     return [
         clip
         if split_of.get(clip.split_key, clip.split) == clip.split
-        else dataclasses.replace(clip, split=split_of[clip.split_key], moved_from=clip.split)
+        else dataclasses.replace(
+            clip, split=split_of[clip.split_key], moved_from=clip.moved_from or clip.split
+        )
         for clip in clips
     ]
 

@@ -206,7 +206,7 @@ def _warnings(report: dict[str, Any], index: dict[str, Any]) -> list[str]:
         if split not in index["splits"]:
             remedy = how_to_hold_out(split)
             if 0 < keys < len(EMPTY):
-                remedy = f"it has {keys} {SPLIT_KEYS[layout]} in all, want 3 or more; {remedy}"
+                remedy = f"{keys} {SPLIT_KEYS[layout]} were kept in all, want 3 or more; {remedy}"
             lines.append(f"WARNING: split {split} is empty, and {EMPTY[split]}: {remedy}")
     without = report["without_words"]
     if layout in WITH_WORDS and without:

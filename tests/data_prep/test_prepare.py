@@ -13,6 +13,7 @@ import pytest
 
 from data_prep import beam_pipeline
 from data_prep.layouts import Fractions
+from data_prep.layouts.api import hash_place
 from data_prep.outcome import FILTERS
 from data_prep.prepare import Prepared, prepare
 from data_prep.settings import Settings
@@ -70,7 +71,7 @@ def test_report_names_each_reject_with_its_reason(prepared):
     assert report["trimmed"] == {"shot_cut": 0, "damaged": 0, "face_lost": 0, "audio_short": 0}
     assert report["passed_over"] == {"read.me": "no video by its suffix"}
     assert report["without_words"] == 1
-    assert report["split"]["keys"] == 6 and report["cut"] == {"clips": 0, "parts": 0}
+    assert report["split"]["keys"] == 4 and report["cut"] == {"clips": 0, "parts": 0}
     assert report["sources"]["fps"] == {"25": 6}
     assert report["missing"] == {"count": 0, "videos": []}
 
@@ -189,6 +190,29 @@ def test_listed_videos_that_are_missing_are_in_the_report(make_video, tmp_path):
         run(tmp_path / "raw", tmp_path / "out", layout="hdtf")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["missing"] == {"count": 1, "videos": ["RD_Gone"]}
+
+
+def test_a_small_set_has_every_split_of_what_was_kept(grid, make_video, tmp_path):
+    few = Fractions(val=0.1, test=0.1)
+    # Four people whose hashes all say train; the first, who is moved to val, shows no face.
+    people = [f"p{i}" for i in range(50) if few.split_of(f"p{i}") == "train"][:4]
+    people.sort(key=hash_place)
+    make_video(tmp_path / "raw" / people[0] / "1.mp4")
+    for person in people[1:]:
+        (tmp_path / "raw" / person).mkdir()
+        (tmp_path / "raw" / person / "1.mpg").symlink_to(grid / "lbbq9s.mpg")
+    out = tmp_path / "out"
+    options = {"layout": "folder", "settings": Settings(size_px=32), "quiet": True}
+    done = prepare(tmp_path / "raw", out, fractions=few, **options)
+    found = {clip["identity"]: clip["split"] for clip in done.index["clips"]}
+    assert found == {people[1]: "test", people[2]: "val", people[3]: "train"}
+    assert done.report["split"] == {
+        "keys": 3,
+        "moved": {people[1]: "train -> test", people[2]: "train -> val"},
+    }
+    for person, split in found.items():
+        (record,) = open_source(out, split)
+        assert (record.identity, record.split) == (person, split)
 
 
 def test_beam_options_reach_the_pipeline(make_video, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def test_full_splits_need_no_warning():
 
 def test_too_few_people_are_said_plainly():
     text = summary(train=7, changes={"split": {"keys": 2, "moved": {}}})
-    assert text.count("it has 2 identities in all, want 3 or more") == 2
+    assert text.count("2 identities were kept in all, want 3 or more") == 2
 
 
 def test_the_summary_says_what_was_passed_over_moved_cut_and_shortened():
