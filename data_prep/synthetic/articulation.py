@@ -34,10 +34,10 @@ SAMPLES_PER_FRAME = 4  # 100 Hz, 25 fps
 # the voice (Chandrasekaran et al. 2009: by 0.1 to 0.3 s), so that 0.2 s of sound are too few to
 # tell it; labial consonants are short and exact on top (QUICK_LIPS).
 REACH_BEFORE_S = dict(
-    jaw=0.085, opening=0.20, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
+    jaw=0.085, opening=0.24, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
 )
 REACH_AFTER_S = dict(
-    jaw=0.075, opening=0.14, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
+    jaw=0.075, opening=0.17, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
 )
 # Standard deviation of the low pass.
 INERTIA_S = dict(
@@ -53,14 +53,14 @@ WHOLE_PAUSE_S = 0.25
 SHORTEST_CONTACT_S = 0.04
 STOP_SHARE = 0.6
 # Rise and fall of a labial gesture by the opening from which it starts; into and out of rest.
-LABIAL_RAMP_S, LABIAL_RAMP_PER_OPENING_S = 0.05, 0.09
+LABIAL_RAMP_S, LABIAL_RAMP_PER_OPENING_S = 0.05, 0.085
 SHUTTING_S, OPENING_AHEAD_S, TOUCHING_S = 0.12, 0.14, 0.03
 REST_RAMPS_S = (0.16, 0.18)
 LEAST_SPEAKING, FLOOR_SOFTNESS, CEILING_SOFTNESS = 0.06, 0.12, 0.1
 FULL_PRESS = 0.12
 # Vowels without stress, with secondary and primary stress: de Jong 1995, stress as local
 # hyperarticulation.
-STRESS_GAIN = (0.8, 1.0, 1.2)
+STRESS_GAIN = (0.78, 1.0, 1.25)
 MANNER_RANGE = (0.5, 1.5)
 
 

@@ -51,7 +51,7 @@ RHOTIC = frozenset("ɚɝ")
 
 # Lips that do nothing themselves open as far as the jaw does. What is seen is a mean over some
 # 0.4 s, so the targets lie further apart than what is ever reached.
-MEAN_JAW, OPENING_OF_MEAN_JAW, OPENING_PER_JAW = 0.3, 0.22, 1.8
+MEAN_JAW, OPENING_OF_MEAN_JAW, OPENING_PER_JAW = 0.3, 0.26, 2.3
 ROUNDED_OPENING = -0.12
 
 # place: {articulator: (target, strength)}; the others are LAX.
@@ -71,15 +71,15 @@ PLACES = {
         "teeth": (0.65, 0.8), "protrusion": (0.0, 0.3),
     },
     "dental": {
-        "jaw": (0.16, 0.5), "tongue": (1.0, 1.0),
+        "jaw": (0.14, 0.6), "tongue": (1.0, 1.0),
         "teeth": (0.6, 0.5),
     },
     "alveolar": {
-        "jaw": (0.14, 0.4), "tongue": (0.55, 0.7),
+        "jaw": (0.12, 0.6), "tongue": (0.55, 0.7),
         "teeth": (0.45, 0.3), "width": (0.1, 0.08),
     },
     "lateral": {
-        "jaw": (0.24, 0.25), "tongue": (0.85, 0.8),
+        "jaw": (0.22, 0.35), "tongue": (0.85, 0.8),
         "teeth": (0.35, 0.2),
     },
     "sibilant": {
@@ -99,10 +99,10 @@ PLACES = {
         "protrusion": (1.0, 0.9), "teeth": (0.0, 0.6),
     },
     "palatal": {
-        "jaw": (0.12, 0.4), "width": (0.5, 0.35),
+        "jaw": (0.12, 0.5), "width": (0.5, 0.35),
         "teeth": (0.5, 0.3),
     },
-    "velar": {"jaw": (0.2, 0.2), },
+    "velar": {"jaw": (0.17, 0.35), },
     "glottal": {"tuck": (0.0, 0.2)},
 }
 # fmt: on
