@@ -11,7 +11,8 @@ Source: M. M. Cohen and D. W. Massaro, "Modeling coarticulation in synthetic vis
 in Models and Techniques in Computer Animation (1993), with exponent c = 1.
 Differs: tau is counted from the middle stretch of a long phone rather than from its centre
 (else a long pause would not rest); the cusp at tau = 0 is rounded; the tracks are low-passed,
-as jaw and lips have mass; and lips that must touch do (see `_opening`).
+as jaw and lips have mass; and in the opening, what the lips do by themselves (to touch, to rest)
+is laid over the slow curve as in Oehman's model, so that lips that must touch do (`_opening`).
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ SAMPLES_PER_FRAME = 4  # 100 Hz, 25 fps
 # and Matthies 1992: up to 0.3 s ahead of /u/). The opening follows vowels and jaw across
 # consonants (Oehman 1966: consonants ride on a movement from vowel to vowel) and runs ahead of
 # the voice (Chandrasekaran et al. 2009: by 0.1 to 0.3 s), so that 0.2 s of sound are too few to
-# tell it; labial consonants are short and exact on top (QUICK_LIPS).
+# tell it; labial consonants and pauses are short and exact on top (`_opening`).
 REACH_BEFORE_S = dict(
     jaw=0.085, opening=0.24, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
 )
@@ -47,7 +48,7 @@ OPENING = TARGETS.index("opening")
 REST = np.array(pause().targets)
 CORE_MARGIN_S = 0.06
 ROUNDING_S = 0.012
-# A gap shorter than this does not bring the mouth to rest.
+# A shorter gap does not bring the mouth to rest; nor does one too short to shut and open in.
 WHOLE_PAUSE_S = 0.25
 # Lips that touch do so for at least one frame of 25 fps, wherever the frame falls.
 SHORTEST_CONTACT_S = 0.04
