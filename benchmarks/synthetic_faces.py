@@ -71,7 +71,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 tiles.append(picture)
     if args.sheet:
         _write_sheet(pathlib.Path(args.sheet), tiles)
-    result = {
+    return {
         "identities": args.identities,
         "frames": len(faces),
         "size_px": args.size,
@@ -82,7 +82,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         **_agreement(np.array(known), np.array(found), np.array(clips), per_point=args.per_point),
         "definitions": DEFINITIONS,
     }
-    return result
 
 
 def _renderer(seed: int, number: int) -> FaceRenderer:

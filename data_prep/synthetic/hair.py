@@ -67,11 +67,11 @@ def strands(identity: Identity) -> tuple[Float[np.ndarray, "h w"], Float[np.ndar
     mixed = (
         wrapped_noise(rng, size, (length, 2.5))
         + 0.9 * wrapped_noise(rng, size, (length, 8))
-        + 0.8 * wrapped_noise(rng, size, (1.3 * length, 24))
+        + 0.4 * wrapped_noise(rng, size, (1.3 * length, 24))
     )
     fray = wrapped_noise(rng, size, (0.4 * length, 3)) + wrapped_noise(rng, size, (length, 10))
     reach = {"bob": 0.045, "long": 0.045, "curly": 0.04}
-    tips = reach[identity.hair_style] if identity.hair_style in reach else 0.022
+    tips = reach.get(identity.hair_style, 0.022)
     # Ends are only cut in: hair that stuck out would float before the skin.
     fray = np.minimum(tips * fray, 0.02)
     return np.clip(0.5 + 0.17 * mixed, 0, 1).astype(np.float32), fray.astype(np.float32)
@@ -84,13 +84,13 @@ def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Pa
         np.linspace(-np.pi, np.pi, SHELL_COLUMNS, endpoint=False),
         indexing="ij",
     )
-    inside = _inside(identity, angle, row)
+    within = inside(identity, angle, row)
     skin = surface.at(angle, row)
     outward = skin - CENTRE
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
     volume = 0.75 + 0.5 * identity.hair_volume
     height = volume * (thick + top * smoothstep((row - 0.7) / 1.0))
-    height = height * smoothstep(inside / 0.42) ** 0.8
+    height = height * smoothstep(within / 0.42) ** 0.8
     blobs = (7.0, 5.0) if identity.hair_style == "curly" else (14.0, 6.0)
     lumps = wrapped_noise(rng, row.shape, blobs)
     height = height * (1 + 0.5 * rough * lumps)
@@ -103,7 +103,7 @@ def _shell(identity: Identity, surface: Surface, rng: np.random.Generator) -> Pa
         )
     points = surface.stretch(skin) + (0.022 + np.maximum(height, 0))[..., None] * outward
     triangles = parts.grid_triangles(SHELL_ROWS, SHELL_COLUMNS, closed=True)
-    cut = (inside - 0.03).reshape(-1)
+    cut = (within - 0.03).reshape(-1)
     grows = cut[triangles].max(axis=1) > -0.25
     return parts.part(
         points.reshape(-1, 3),
@@ -126,19 +126,23 @@ def has_fringe(identity: Identity) -> bool:
 def _sweep(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
     """How much strands lean sideways as they run over the head."""
     if identity.hair_style in ("short", "parted", "receding"):
-        return -0.9 * identity.part_side * row * np.exp(-((angle / 0.9) ** 2))
+        return -0.5 * identity.part_side * row * np.exp(-((angle / 0.9) ** 2))
     if identity.hair_style in ("bob", "long") and not has_fringe(identity):
         side = np.tanh((angle - 0.25 * identity.part_side) / 0.12)
-        return 0.75 * side * row * np.exp(-((angle / 0.9) ** 2))
+        return 0.5 * side * row * np.exp(-((angle / 0.9) ** 2))
     return np.zeros_like(row)
 
 
-def _inside(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """About the distance to the hairline, positive where hair grows."""
+def inside(identity: Identity, angle: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """About the distance to the hairline, positive where hair grows; also of the shaven head."""
     side = np.abs(angle)
     line = PchipInterpolator(LINE_ANGLE, LINE_ROW)(np.minimum(side, 3.2))
     if identity.hair_style == "receding":
-        line = line + 0.55 * bump(side, 0 * side, (0.5, 0), (0.35, 1)) + 0.18 * (side < 0.75)
+        line = (
+            line
+            + 0.42 * smoothstep((0.95 - side) / 0.4)
+            + 0.12 * bump(side, 0 * side, (0.5, 0), (0.3, 1))
+        )
     elif identity.hair_style in ("bob", "long"):
         if has_fringe(identity):
             line = line - 0.46 * smoothstep((0.85 - side) / 0.3)

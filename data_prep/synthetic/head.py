@@ -11,7 +11,6 @@ from data_prep.synthetic.identity import Identity, Shape
 from data_prep.synthetic.parts import Part, linear
 from talkjax.arrays import Float, Int
 
-
 # From the inner edge of the lips (0) to their outline (1): share of the light that arrives.
 LIP_LIGHT = ((0.0, 0.07, 0.18, 0.34, 0.5), (0.06, 0.2, 0.6, 0.92, 1.0))
 
@@ -69,7 +68,7 @@ def eye_table(shape: Shape) -> np.ndarray:
                 side * EYE_X,
                 0.0,
                 side,
-                0.218 * shape.eye_width,
+                0.211 * shape.eye_width,
                 0.097 * shape.eye_open,
                 0.068 * shape.eye_open,
                 shape.eye_tilt,
@@ -176,6 +175,9 @@ def _bake_light(
     worn = np.zeros(len(rest), dtype=bool)
     worn[triangles[material == raster.CLOTH]] = True
     ambient = np.where(worn, np.maximum(ambient, 0.5), ambient)
+    flesh = np.zeros(len(rest), dtype=bool)
+    flesh[triangles[material == raster.FLESH]] = True
+    ambient = np.where(flesh & (rest[:, 1] > -0.95), np.maximum(ambient, 0.45), ambient)
     attributes[outside, raster.AMBIENT] *= ambient[outside]
     attributes[outside, raster.SHADOW] *= lit[outside]
     # Little light gets between the lips: a dark line where they meet.

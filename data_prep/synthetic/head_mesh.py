@@ -74,7 +74,7 @@ class LipLines:
     def lower_y(self, along: np.ndarray) -> np.ndarray:
         """Outline of the lower lip."""
         side = np.abs(along)
-        return self._ends(along) - 0.205 * self.shape.lower_lip * (1 - side**2.4) ** 0.8
+        return self._ends(along) - 0.199 * self.shape.lower_lip * (1 - side**2.4) ** 0.8
 
     def _ends(self, along: np.ndarray) -> np.ndarray:
         return MOUTH_Y + (self.shape.corner_up - CORNER_DROP) * np.abs(along) ** 3

@@ -39,7 +39,7 @@ def lid_heights(along, eye):
     """
     side = min(abs(along), 1.0)
     slope = eye[EYE_TILT] * along
-    upper = eye[EYE_UPPER] * (1 - side**2.3) ** 0.8 * (1 - 0.13 * along)
+    upper = eye[EYE_UPPER] * (1 - side**2.5) ** 0.75 * (1 - 0.13 * along)
     upper *= 1 + 0.22 * eye[EYE_GAZE_Y]
     lower = -eye[EYE_LOWER] * (1 - side**2.2) ** 0.85 * (1 + 0.15 * along)
     closed = eye[EYE_CLOSED]
@@ -49,19 +49,33 @@ def lid_heights(along, eye):
 
 
 @numba.njit(cache=True)
-def _absent(material, mx, my, cut, eyes, fray):
-    """Whether this place of the surface is a hole."""
+def _mixed(attributes, corners, shares, column):
+    return (
+        shares[0] * attributes[corners[0], column]
+        + shares[1] * attributes[corners[1], column]
+        + shares[2] * attributes[corners[2], column]
+    )
+
+
+@numba.njit(cache=True)
+def _absent(material, attributes, corners, shares, eyes, fray):
+    """Whether a place of the surface is a hole: between the lids, or past the edge."""
     if material == LID:
+        mx = _mixed(attributes, corners, shares, REST_X)
         eye = eyes[0] if mx < 0 else eyes[1]
         along = eye[EYE_OUT] * (mx - eye[EYE_CX]) / eye[EYE_HALF_WIDTH]
-        if abs(along) < 1.0:
-            upper, lower = lid_heights(along, eye)
-            height = my - eye[EYE_CY]
-            return lower < height < upper
-        return False
-    if material == HAIR or material == CLOTH:
-        return cut + fray < 0.0
-    return False
+        if abs(along) >= 1.0:
+            return False
+        upper, lower = lid_heights(along, eye)
+        height = _mixed(attributes, corners, shares, REST_Y) - eye[EYE_CY]
+        return lower < height < upper
+    cut = _mixed(attributes, corners, shares, CUT)
+    if material == HAIR:
+        rows, columns = fray.shape
+        u = _mixed(attributes, corners, shares, U)
+        v = _mixed(attributes, corners, shares, V)
+        cut += fray[int(v * rows) % rows, int(u * columns) % columns]
+    return cut < 0.0
 
 
 @numba.njit(cache=True)
@@ -80,7 +94,6 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
       depth: (h, w) float32 out: must be filled with a very negative number.
     """
     rows, columns = depth.shape
-    fray_rows, fray_columns = fray.shape
     for index in range(triangles.shape[0]):
         i, j, k = triangles[index]
         # In double precision: triangles are small, and no pixel may fall between two of them.
@@ -102,7 +115,7 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
         step_b = (cy - ay) * inverse
         step_c = -(by - ay) * inverse
         az, bz, cz = screen[i, 2], screen[j, 2], screen[k, 2]
-        holes = material == LID or material == HAIR or material == CLOTH
+        holes = material in (LID, HAIR, CLOTH)
         for y in range(low_y, high_y + 1):
             base_b = (-(cx - ax) * (y - ay) - (cy - ay) * ax) * inverse
             base_c = ((bx - ax) * (y - ay) + (by - ay) * ax) * inverse
@@ -114,30 +127,10 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
                 z = az + wb * (bz - az) + wc * (cz - az)
                 if z <= depth[y, x]:
                     continue
-                if holes:
-                    wa = 1.0 - wb - wc
-                    mx = (
-                        wa * attributes[i, REST_X]
-                        + wb * attributes[j, REST_X]
-                        + wc * attributes[k, REST_X]
-                    )
-                    my = (
-                        wa * attributes[i, REST_Y]
-                        + wb * attributes[j, REST_Y]
-                        + wc * attributes[k, REST_Y]
-                    )
-                    cut = (
-                        wa * attributes[i, CUT] + wb * attributes[j, CUT] + wc * attributes[k, CUT]
-                    )
-                    noise = 0.0
-                    if material == HAIR:
-                        u = wa * attributes[i, U] + wb * attributes[j, U] + wc * attributes[k, U]
-                        v = wa * attributes[i, V] + wb * attributes[j, V] + wc * attributes[k, V]
-                        noise = fray[
-                            int(v * fray_rows) % fray_rows, int(u * fray_columns) % fray_columns
-                        ]
-                    if _absent(material, mx, my, cut, eyes, noise):
-                        continue
+                if holes and _absent(
+                    material, attributes, (i, j, k), (1.0 - wb - wc, wb, wc), eyes, fray
+                ):
+                    continue
                 depth[y, x] = z
                 found[y, x] = index
                 where[y, x, 0] = wb

@@ -12,7 +12,7 @@ roll > 0 tilts the head clockwise; x > 0 moves it right, y > 0 down, z > 0 towar
 import cv2
 import numpy as np
 
-from data_prep.synthetic import anchors, backdrop, blend, cloth, hair, raster, shade, skin
+from data_prep.synthetic import anchors, backdrop, blend, cloth, hair, paint, raster, shade, skin
 from data_prep.synthetic.head import build_head
 from data_prep.synthetic.identity import Identity
 from data_prep.synthetic.parts import linear
@@ -116,9 +116,7 @@ class FaceRenderer:
             head.materials,
             head.attributes,
             self._normals,
-            head.skin_rgb_gloss,
-            self._strands,
-            self._cloth,
+            (head.skin_rgb_gloss, self._strands, self._cloth),
             self._skin_frame,
             eyes,
             self._light,
@@ -177,15 +175,15 @@ def _motion(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _light_table(identity: Identity) -> np.ndarray:
     table = np.zeros((8, 3))
-    table[shade.KEY_DIRECTION] = identity.key_direction
-    table[shade.KEY_COLOUR] = identity.key_colour
-    table[shade.FILL_COLOUR] = identity.fill_colour
-    table[shade.IRIS] = linear(identity.iris)
-    table[shade.LASH] = 0.5 * linear(identity.brows) + 0.002
+    table[paint.KEY_DIRECTION] = identity.key_direction
+    table[paint.KEY_COLOUR] = identity.key_colour
+    table[paint.FILL_COLOUR] = identity.fill_colour
+    table[paint.IRIS] = linear(identity.iris)
+    table[paint.LASH] = 0.5 * linear(identity.brows) + 0.002
     trimmed = identity.collar in ("crew", "shirt") and identity.cloth_pattern != 0
-    table[shade.TRIM] = linear(identity.cloth_trim if trimmed else identity.cloth)
-    table[shade.LID_COLOUR] = linear(identity.skin) * (1.0, 0.72, 0.70)
-    table[shade.LOOKS] = (identity.oiliness, 0.022 + 0.014 * identity.makeup, identity.exposure)
+    table[paint.TRIM] = linear(identity.cloth_trim if trimmed else identity.cloth)
+    table[paint.LID_COLOUR] = linear(identity.skin) * (1.0, 0.72, 0.70)
+    table[paint.LOOKS] = (identity.oiliness, 0.022 + 0.014 * identity.makeup, identity.exposure)
     return table
 
 

@@ -5,151 +5,154 @@ import math
 import numba
 import numpy as np
 
+from data_prep.synthetic.paint import (
+    FILL_COLOUR,
+    KEY_COLOUR,
+    KEY_DIRECTION,
+    LOOKS,
+    OILINESS,
+    TRIM,
+    bilinear,
+    paint_eye,
+    paint_lid,
+)
 from data_prep.synthetic.raster import (
     AMBIENT,
     CLOTH,
     CUT,
     EYE,
-    EYE_CLOSED,
-    EYE_CX,
-    EYE_CY,
-    EYE_GAZE_X,
-    EYE_GAZE_Y,
-    EYE_HALF_WIDTH,
-    EYE_OUT,
-    EYE_TILT,
-    EYE_UPPER,
+    FLESH,
     FRAME,
     HAIR,
     LID,
     MOUTH,
+    NUM_ATTRIBUTES,
     RED,
-    REST_X,
-    REST_Y,
     SHADOW,
     SKIN,
     TEETH,
     U,
     V,
-    lid_heights,
 )
 
-# Rows of the light table (each three numbers, linear).
-KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, TRIM, LID_COLOUR, LOOKS = range(8)
-# Columns of the row LOOKS.
-OILINESS, LASH_WIDTH, EXPOSURE = range(3)
 GAMMA = 2.2
-TRIM_WIDTH = 0.07
 GAMMA_STEPS = 4096
+TRIM_WIDTH = 0.07
+# Columns of what a material adds to its colour: mirror-like shine and its sharpness, light that
+# wraps around the terminator (scattered in skin: red goes farthest), shine of hair, light of the
+# eye's glint.
+GLOSS, SHARPNESS, WRAP, STRAND, GLINT = 0, 1, 2, 5, 6
+MATERIALS = np.zeros((10, 7))
+for _material, _row in {
+    SKIN: (0.075, 9.0, 0.32, 0.25, 0.22),
+    LID: (0.075, 9.0, 0.32, 0.25, 0.22),
+    MOUTH: (0.05, 12.0, 0.3, 0.3, 0.3),
+    EYE: (0.0, 20.0, 0.3, 0.3, 0.3),
+    TEETH: (0.15, 30.0, 0.4, 0.4, 0.4),
+    HAIR: (0.0, 9.0, 0.3, 0.3, 0.3),
+    CLOTH: (0.0, 20.0, 0.15, 0.15, 0.15),
+    FRAME: (0.5, 40.0, 0.0, 0.0, 0.0),
+    FLESH: (0.045, 10.0, 0.32, 0.25, 0.22),
+}.items():
+    MATERIALS[_material, :5] = _row
 
 
 @numba.njit(cache=True)
-def _bilinear(image, row, column, channel):
-    rows, columns = image.shape[0], image.shape[1]
-    row = min(max(row, 0.0), rows - 1.001)
-    column = min(max(column, 0.0), columns - 1.001)
-    r, c = int(row), int(column)
-    fr, fc = row - r, column - c
-    top = image[r, c, channel] * (1 - fc) + image[r, c + 1, channel] * fc
-    bottom = image[r + 1, c, channel] * (1 - fc) + image[r + 1, c + 1, channel] * fc
-    return top * (1 - fr) + bottom * fr
+def _wrapped(image, u, v):
+    """Row and column of a texture that wraps around."""
+    return int(v * image.shape[0]) % image.shape[0], int(u * image.shape[1]) % image.shape[1]
 
 
 @numba.njit(cache=True)
-def _smooth(value):
-    value = min(max(value, 0.0), 1.0)
-    return value * value * (3 - 2 * value)
-
-
-@numba.njit(cache=True)
-def _lid_paint(mx, my, eyes, light, albedo):
-    """Lashes, the wet rim and the crease of the lid, into `albedo`; returns extra darkness."""
-    eye = eyes[0] if mx < 0 else eyes[1]
-    along = eye[EYE_OUT] * (mx - eye[EYE_CX]) / eye[EYE_HALF_WIDTH]
-    if abs(along) > 1.35:
-        return 1.0
-    upper, lower = lid_heights(min(max(along, -1.0), 1.0), eye)
-    height = my - eye[EYE_CY]
-    over = height - upper
-    beyond = max(abs(along) - 1.0, 0.0) * eye[EYE_HALF_WIDTH]
-    width = light[LOOKS, LASH_WIDTH] * (0.7 + 0.3 * along)
-    lash = 0.0
-    if over > -0.004:
-        gap = math.sqrt(over * over + beyond * beyond * (4.0 if along < 0 else 0.6))
-        lash = 1.0 - _smooth((gap - 0.45 * width) / (0.8 * width))
-    under = lower - height
-    if under > -0.004:
-        gap = math.sqrt(under * under + 3 * beyond * beyond)
-        rim = 1.0 - _smooth(gap / 0.028)
+def _paint(material, place, textures, frame, eyes, light, look):
+    """Colour of a place, into place[RED...]; what dims its light, into place[AMBIENT, SHADOW]."""
+    skin, strands, cloth = textures
+    if material in (SKIN, LID):
+        row, column = (frame[1] - place[V]) * frame[3], (place[U] - frame[0]) * frame[2]
         for channel in range(3):
-            albedo[channel] += 0.55 * rim * (light[LID_COLOUR, channel] - albedo[channel])
-        lower_lash = (1.0 - _smooth(abs(gap - 0.024) / 0.018)) * (0.28 + 0.15 * along)
-        lash = max(lash, lower_lash)
-    lash = min(max(lash, 0.0), 1.0)
+            place[RED + channel] *= bilinear(skin, row, column, channel)
+        shine = bilinear(skin, row, column, 3)
+        look[GLOSS] *= (0.3 + light[LOOKS, OILINESS]) * (0.3 + shine)
+        look[SHARPNESS] += 14.0 * shine
+        if material == LID:
+            place[AMBIENT] *= paint_lid(eyes, light, place)
+    elif material == EYE:
+        dark, glint = paint_eye(eyes, light, place)
+        place[AMBIENT] = 0.85 * dark
+        place[SHADOW] *= dark
+        look[GLINT] = glint * 1.3 * (0.4 + 0.6 * light[KEY_COLOUR, 1])
+    elif material == HAIR:
+        row, column = _wrapped(strands, place[U], place[V])
+        look[STRAND] = strands[row, column]
+        for channel in range(3):
+            place[RED + channel] *= 0.5 + look[STRAND]
+    elif material == CLOTH:
+        row, column = _wrapped(cloth, place[U], place[V])
+        trim = place[CUT] < TRIM_WIDTH
+        for channel in range(3):
+            place[RED + channel] *= cloth[row, column, channel]
+            if trim:
+                place[RED + channel] = light[TRIM, channel]
+
+
+@numba.njit(cache=True)
+def _shine(place, normal, halfway, light, look):
+    """What the main light mirrors towards the camera."""
+    nx, ny, nz = normal[0], normal[1], normal[2]
+    if look[STRAND] == 0.0:
+        half = max(nx * halfway[0] + ny * halfway[1] + nz * halfway[2], 0.0)
+        sharpness = look[SHARPNESS]
+        return look[GLOSS] * half**sharpness * (sharpness + 8) * 0.11 * place[SHADOW]
+    # Strands run down the surface: light glides off them in a band (Kajiya and Kay 1989).
+    tx, ty, tz = -nx * ny, 1.0 - ny * ny, -nz * ny
+    length = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
+    slope = (tx * halfway[0] + ty * halfway[1] + tz * halfway[2]) / length
+    across = max(1 - slope * slope, 0.0)
+    cosine = nx * light[KEY_DIRECTION, 0] + ny * light[KEY_DIRECTION, 1]
+    cosine += nz * light[KEY_DIRECTION, 2]
+    band = 0.16 * across**14 * max(cosine + 0.3, 0.0) + 0.05 * across**60
+    return look[STRAND] * place[SHADOW] * band
+
+
+@numba.njit(cache=True)
+def _light_up(place, normal, shine, light, look, out, y, x):
+    """Linear light that a painted place sends to the camera, into out[y, x]."""
+    nx, ny, nz = normal[0], normal[1], normal[2]
+    cosine = nx * light[KEY_DIRECTION, 0] + ny * light[KEY_DIRECTION, 1]
+    cosine += nz * light[KEY_DIRECTION, 2]
+    facing = max(nz, 0.0)
+    rim = look[GLOSS] * 0.8 * (1 - facing) ** 4 * place[AMBIENT]
+    sky = (0.50 + 0.32 * ny + 0.22 * facing) * place[AMBIENT]
     for channel in range(3):
-        albedo[channel] += 0.93 * lash * (light[LASH, channel] - albedo[channel])
-    # The crease above the lid; it opens as the lid closes.
-    crease_height = eye[EYE_TILT] * along + eye[EYE_UPPER] * (1.42 - 0.55 * along * along)
-    off = (height - crease_height) / 0.022
-    crease = math.exp(-off * off) * _smooth((1.25 - abs(along)) / 0.4)
-    return 1.0 - 0.42 * crease * (1.0 - 0.6 * eye[EYE_CLOSED])
-
-
-@numba.njit(cache=True)
-def _eye_paint(mx, my, eyes, light, albedo):
-    """Sclera, iris, pupil; returns the shade under the upper lid and the catch light."""
-    eye = eyes[0] if mx < 0 else eyes[1]
-    along = eye[EYE_OUT] * (mx - eye[EYE_CX]) / eye[EYE_HALF_WIDTH]
-    height = my - eye[EYE_CY]
-    upper, lower = lid_heights(min(max(along, -1.0), 1.0), eye)
-    iris_x = mx - eye[EYE_CX] + 0.006 * eye[EYE_OUT] - 0.075 * eye[EYE_GAZE_X]
-    iris_y = height - 0.012 - 0.05 * eye[EYE_GAZE_Y]
-    radius = math.sqrt(iris_x * iris_x + iris_y * iris_y)
-    red = _smooth((abs(along) - 0.55) / 0.5) * 0.35 + (0.25 if along < -0.88 else 0.0)
-    albedo[0], albedo[1], albedo[2] = 0.72, 0.70 - 0.26 * red, 0.68 - 0.28 * red
-    edge = _smooth((0.0975 - radius) / 0.012)
-    if edge > 0.0:
-        angle = math.atan2(iris_y, iris_x)
-        spokes = 0.85 + 0.15 * math.sin(23 * angle) * math.sin(11 * angle + 1.3)
-        ring = 1.0 - 0.65 * _smooth((radius - 0.072) / 0.022)
-        inner = 1.0 + 0.5 * _smooth((0.065 - radius) / 0.02)
-        pupil = _smooth((radius - 0.036) / 0.008)
-        for channel in range(3):
-            iris = light[IRIS, channel] * spokes * ring * inner * pupil + 0.002
-            albedo[channel] += edge * (iris - albedo[channel])
-    # Shade of the upper lid and its lashes; of the lower a little.
-    shade = 0.30 + 0.70 * _smooth((upper - height) / 0.085)
-    shade *= 0.75 + 0.25 * _smooth((height - lower) / 0.02)
-    # The main light and a window mirrored in the cornea.
-    glint_x = iris_x - 0.05 * light[KEY_DIRECTION, 0] - 0.006
-    glint_y = iris_y - 0.030 - 0.02 * light[KEY_DIRECTION, 1]
-    glint = math.exp(-(glint_x * glint_x + glint_y * glint_y) / 0.00028)
-    return shade, glint * _smooth((upper - height) / 0.02)
+        wrap = look[WRAP + channel]
+        direct = max((cosine + wrap) / (1 + wrap), 0.0) * place[SHADOW]
+        key_light, fill = light[KEY_COLOUR, channel], light[FILL_COLOUR, channel]
+        value = place[RED + channel] * (key_light * direct + fill * sky)
+        out[y, x, channel] = value + (shine + look[GLINT]) * key_light + rim * fill
 
 
 @numba.njit(cache=True)
 def shade(
-    found,
-    where,
-    triangles,
-    materials,
-    attributes,
-    normals,
-    skin,
-    strands,
-    cloth,
-    frame,
-    eyes,
-    light,
-    out,
+    found, where, triangles, materials, attributes, normals, textures, frame, eyes, light, out
 ):
-    """Fills `out` (h, w, 3) with linear light where a triangle was found."""
+    """Fills `out` (h, w, 3) with linear light where a triangle was found.
+
+    Args:
+      found, where: as raster.rasterise left them.
+      triangles, materials, attributes: as it took them.
+      normals: (n, 3) float32 of the posed vertices.
+      textures: painted skin (h, w, 4), strands of hair (h, w), cloth (h, w, 3), float32.
+      frame: skin.frame().
+      eyes: (2, 10) table of both eyes.
+      light: (8, 3) table whose rows paint.py names.
+      out: (h, w, 3) float32.
+    """
     rows, columns = found.shape
-    albedo = np.zeros(3)
-    key = light[KEY_DIRECTION]
-    size = math.sqrt(key[0] ** 2 + key[1] ** 2 + (key[2] + 1) ** 2)
-    hx, hy, hz = key[0] / size, key[1] / size, (key[2] + 1) / size
-    oil = light[LOOKS, OILINESS]
+    place, look, normal = np.zeros(NUM_ATTRIBUTES), np.zeros(7), np.zeros(3)
+    # Halfway between the main light and the camera.
+    halfway = light[KEY_DIRECTION].copy()
+    halfway[2] += 1.0
+    halfway /= math.sqrt((halfway**2).sum())
     for y in range(rows):
         for x in range(columns):
             index = found[y, x]
@@ -159,122 +162,25 @@ def shade(
             wb, wc = where[y, x, 0], where[y, x, 1]
             wa = 1.0 - wb - wc
             material = materials[index]
-            nx = wa * normals[i, 0] + wb * normals[j, 0] + wc * normals[k, 0]
-            ny = wa * normals[i, 1] + wb * normals[j, 1] + wc * normals[k, 1]
-            nz = wa * normals[i, 2] + wb * normals[j, 2] + wc * normals[k, 2]
-            size = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-            if nz < -0.2 and material == HAIR:
-                size = -size
-            nx, ny, nz = nx / size, ny / size, nz / size
-            ambient = (
-                wa * attributes[i, AMBIENT]
-                + wb * attributes[j, AMBIENT]
-                + wc * attributes[k, AMBIENT]
-            )
-            lit = (
-                wa * attributes[i, SHADOW] + wb * attributes[j, SHADOW] + wc * attributes[k, SHADOW]
-            )
-            u = wa * attributes[i, U] + wb * attributes[j, U] + wc * attributes[k, U]
-            v = wa * attributes[i, V] + wb * attributes[j, V] + wc * attributes[k, V]
-            for channel in range(3):
-                albedo[channel] = (
-                    wa * attributes[i, RED + channel]
-                    + wb * attributes[j, RED + channel]
-                    + wc * attributes[k, RED + channel]
+            for column in range(NUM_ATTRIBUTES):
+                place[column] = (
+                    wa * attributes[i, column]
+                    + wb * attributes[j, column]
+                    + wc * attributes[k, column]
                 )
-            glint = 0.0
-            strand = 0.0
-            gloss, sharpness = 0.0, 20.0
-            wrap_r, wrap_g, wrap_b = 0.0, 0.0, 0.0
-            if material == SKIN or material == LID:
-                row = (frame[1] - v) * frame[3]
-                column = (u - frame[0]) * frame[2]
-                for channel in range(3):
-                    albedo[channel] *= _bilinear(skin, row, column, channel)
-                shine = _bilinear(skin, row, column, 3)
-                wrap_r, wrap_g, wrap_b = 0.32, 0.25, 0.22
-                gloss, sharpness = 0.075 * (0.3 + oil) * (0.3 + shine), 9.0 + 14.0 * shine
-                if material == LID:
-                    mx = (
-                        wa * attributes[i, REST_X]
-                        + wb * attributes[j, REST_X]
-                        + wc * attributes[k, REST_X]
-                    )
-                    my = (
-                        wa * attributes[i, REST_Y]
-                        + wb * attributes[j, REST_Y]
-                        + wc * attributes[k, REST_Y]
-                    )
-                    ambient *= _lid_paint(mx, my, eyes, light, albedo)
-            elif material == EYE:
-                mx = (
-                    wa * attributes[i, REST_X]
-                    + wb * attributes[j, REST_X]
-                    + wc * attributes[k, REST_X]
-                )
-                my = (
-                    wa * attributes[i, REST_Y]
-                    + wb * attributes[j, REST_Y]
-                    + wc * attributes[k, REST_Y]
-                )
-                dark, glint = _eye_paint(mx, my, eyes, light, albedo)
-                ambient = 0.85 * dark
-                lit *= dark
-                wrap_r = wrap_g = wrap_b = 0.3
-                glint *= 1.3 * (0.4 + 0.6 * light[KEY_COLOUR, 1])
-            elif material == HAIR:
-                strand = strands[
-                    int(v * strands.shape[0]) % strands.shape[0],
-                    int(u * strands.shape[1]) % strands.shape[1],
-                ]
-                for channel in range(3):
-                    albedo[channel] *= 0.35 + 1.3 * strand
-                gloss, sharpness = 0.0, 9.0
-                wrap_r = wrap_g = wrap_b = 0.3
-            elif material == CLOTH:
-                r = int(v * cloth.shape[0]) % cloth.shape[0]
-                c = int(u * cloth.shape[1]) % cloth.shape[1]
-                cut = wa * attributes[i, CUT] + wb * attributes[j, CUT] + wc * attributes[k, CUT]
-                for channel in range(3):
-                    albedo[channel] *= cloth[r, c, channel]
-                    if cut < TRIM_WIDTH:
-                        albedo[channel] = light[TRIM, channel]
-                wrap_r = wrap_g = wrap_b = 0.15
-            elif material == FRAME:
-                gloss, sharpness = 0.5, 40.0
-            elif material == TEETH:
-                gloss, sharpness = 0.15, 30.0
-                wrap_r = wrap_g = wrap_b = 0.4
-            elif material == MOUTH:
-                gloss, sharpness = 0.05, 12.0
-                wrap_r = wrap_g = wrap_b = 0.3
-            else:
-                wrap_r, wrap_g, wrap_b = 0.32, 0.25, 0.22
-                gloss, sharpness = 0.045, 10.0
-            cosine = nx * key[0] + ny * key[1] + nz * key[2]
-            half = max(nx * hx + ny * hy + nz * hz, 0.0)
-            shine = gloss * half**sharpness * (sharpness + 8) * 0.11 * lit
-            facing = max(nz, 0.0)
-            rim = gloss * 0.8 * (1 - facing) ** 4 * ambient
-            if material == HAIR:
-                # Strands run down the surface: light glides off them in a band.
-                dot = ny
-                tx, ty, tz = -nx * dot, 1.0 - ny * dot, -nz * dot
-                size = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
-                slope = (tx * hx + ty * hy + tz * hz) / size
-                shine = (
-                    0.16 * strand * max(1 - slope * slope, 0.0) ** 14 * lit * max(cosine + 0.3, 0.0)
-                )
-                shine += 0.05 * strand * max(1 - slope * slope, 0.0) ** 60 * lit
-            sky = 0.50 + 0.32 * ny + 0.22 * facing
-            for channel in range(3):
-                wrap = wrap_r if channel == 0 else (wrap_g if channel == 1 else wrap_b)
-                direct = max((cosine + wrap) / (1 + wrap), 0.0) * lit
-                fill = light[FILL_COLOUR, channel] * sky * ambient
-                value = albedo[channel] * (light[KEY_COLOUR, channel] * direct + fill)
-                value += (shine + glint) * light[KEY_COLOUR, channel]
-                value += rim * light[FILL_COLOUR, channel]
-                out[y, x, channel] = value
+            for axis in range(3):
+                normal[axis] = wa * normals[i, axis] + wb * normals[j, axis] + wc * normals[k, axis]
+            length = math.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
+            # The inner side of a curtain of hair.
+            if material == HAIR and normal[2] < -0.2:
+                length = -length
+            for axis in range(3):
+                normal[axis] /= length
+            for column in range(7):
+                look[column] = MATERIALS[material, column]
+            _paint(material, place, textures, frame, eyes, light, look)
+            shine = _shine(place, normal, halfway, light, look)
+            _light_up(place, normal, shine, light, look, out, y, x)
 
 
 def gamma_table() -> np.ndarray:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from data_prep.synthetic import hair
 from data_prep.synthetic.fields import bump, noise, smoothstep
 from data_prep.synthetic.head_mesh import LipLines
 from data_prep.synthetic.head_surface import BROW_Y, Surface
@@ -45,6 +46,7 @@ def paint(identity: Identity, surface: Surface) -> Float[np.ndarray, "h w 4"]:
     gloss = 0.35 + 0.2 * bump(x, y, (0, -0.5), (0.14, 0.3)) + 0.4 * bump(x, y, (0, 0.8), (0.6, 0.3))
     _paint_lips(colour, gloss, identity, surface, (x, y, z), pores)
     _paint_age(colour, identity, (x, y), pores)
+    _paint_roots(colour, identity, rng)
     _paint_brows(colour, identity, (x, y), rng)
     _paint_beard(colour, gloss, identity, surface, (x, y, z), rng)
     return np.ascontiguousarray(
@@ -136,6 +138,22 @@ def _paint_age(colour, identity, places, pores) -> None:
         colour *= 1 - 0.45 * identity.freckles * spots[..., None] * np.array([0.6, 0.9, 1])
 
 
+def _paint_roots(colour, identity, rng) -> None:
+    """Short hair and its shadow on the scalp, so that the hairline is soft."""
+    angle, row = np.meshgrid(
+        np.linspace(-ANGLE_LIMIT, ANGLE_LIMIT, COLUMNS // COARSE),
+        np.linspace(ROW_HIGH, ROW_LOW, ROWS // COARSE),
+        indexing="xy",
+    )
+    within = hair.inside(identity, angle, row).astype(np.float32)
+    within = cv2.resize(within, (COLUMNS, ROWS), interpolation=cv2.INTER_LINEAR)
+    ragged = within + 0.03 * noise(rng, (ROWS, COLUMNS), (9.0, 3.0))
+    strength = 0.28 if identity.hair_style == "bald" else 0.75
+    mask = strength * smoothstep((ragged + 0.07) / 0.16)
+    roots = np.minimum(linear(identity.hair), 0.8 * linear(identity.skin))
+    colour += mask[..., None] * (roots - colour)
+
+
 def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
     if identity.beard == "none":
         return
@@ -161,7 +179,7 @@ def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
     strength = 0.42 if identity.beard == "stubble" else 0.86
     grain = noise(rng, colour.shape[:2], (5.0, 2.2)) + 0.6 * noise(rng, colour.shape[:2], 9)
     mask = np.clip(masks[identity.beard] * strength * (0.9 + 0.22 * grain), 0, 0.95) * (z > -1.3)
-    hair = np.minimum(linear(identity.hair), 0.55 * linear(identity.skin))
+    whiskers = np.minimum(linear(identity.hair), 0.55 * linear(identity.skin))
     shade = np.clip(1 + 0.25 * grain, 0.4, 1.8)[..., None]
-    colour += mask[..., None] * (0.9 * hair * shade - colour)
+    colour += mask[..., None] * (0.9 * whiskers * shade - colour)
     gloss *= 1 - 0.8 * mask
