@@ -5,15 +5,15 @@ import platform
 
 # mallopt(3), malloc.h: the greatest number of arenas.
 _M_ARENA_MAX = -8
-ARENAS = 2
+ARENAS = 1
 
 
 def share_heap() -> bool:
-    """Lets all threads of the process share two heaps; call it before threads start.
+    """Lets all threads of the process share one heap; call it before threads start.
 
     glibc gives each thread a heap of its own, up to eight for each core, and frames that one
-    thread makes and another frees leave holes in all of them, more the longer it runs. Two heaps
-    took 20% less memory and 8% less time for 150 s of video on two cores (`benchmarks/README.md`).
+    thread makes and another frees leave holes in all of them, more the longer it runs: a fifth more
+    memory for the same video, and no faster (`benchmarks/README.md`).
 
     Returns:
       Whether the C library took it; one that is not glibc has no such option and is left alone.
