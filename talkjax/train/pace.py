@@ -35,7 +35,7 @@ class Pace:
         self._every_steps = {name: every for name, every in every_steps.items() if every > 0}
         self._clock_s = clock_s
         self._step_s: deque[float] = deque(maxlen=STEPS_LOOKED_AT)
-        self._periodic_s: dict[str, list[float]] = {name: [] for name in self._every_steps}
+        self._periodic_s: dict[str, list[float]] = {name: [] for name in every_steps}
         self._last_s: float | None = None
 
     def step(self) -> None:

@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
+from data_prep import prepare
 from data_prep.layouts import Clip
 from data_prep.pool import Crashed, run_tasks
-from data_prep.prepare import Task, run_task
+from data_prep.prepare import Task
 
 
 def double_or_die(task: int) -> int:
@@ -33,9 +34,12 @@ def test_an_error_of_the_program_is_not_hidden():
         list(run_tasks(refuse, range(3), workers=1))
 
 
-def test_an_error_of_the_program_names_the_clip():
-    clip = Clip("a/1", "raw", "a/1.mp4", "a", "train", start_s="half past")  # a wrong type
-    tasks = [Task(0, clip, None, "out")]
-    with pytest.raises(TypeError) as error:
-        list(run_tasks(run_task, tasks, workers=1))
+def test_an_error_of_the_program_names_the_clip(monkeypatch, tmp_path):
+    def broken(clip, settings):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(prepare, "prepare_parts", broken)
+    clip = Clip("a/1", "raw", "a/1.mp4", "a", "train")
+    with pytest.raises(TypeError, match="a bug") as error:
+        prepare.run_task(Task(0, clip, None, str(tmp_path)))
     assert error.value.__notes__ == ["while preparing raw/a/1.mp4"]

@@ -196,7 +196,7 @@ def test_a_mouth_that_opens_at_nothing_but_zeros_is_seen():
 def _shaky(frames_u8):
     """As the toys' landmarks, with eyes whose distance is misread, by what the forehead says."""
     points = eval_toys.track(frames_u8)
-    points[:, 42:48, 0] += 4.0 * (frames_u8[:, 0, 0, :1] / 255.0 - 0.5)
+    points[:, 42:48, 0] += 8.0 * (frames_u8[:, 0, 0, :1] / 255.0 - 0.5)
     return points
 
 
@@ -219,7 +219,7 @@ def test_framewise_a_mouth_that_never_moves_follows_the_noise_of_the_eyes_that_i
     assert _mean(found, face, "width_correlation") == pytest.approx(
         _mean(found, "base_rate", "width_correlation"), abs=0.05
     )
-    assert _mean(found, voice, "width_correlation") == pytest.approx(1.0)
+    assert _mean(found, voice, "width_correlation") == pytest.approx(1.0, abs=0.01)
 
 
 def test_still_hidden_holds_all_that_the_model_draws_and_still_mouth_the_mouth_alone():
@@ -329,7 +329,8 @@ def test_landmarks_that_are_not_finite_fail_the_clip():
 
 def test_one_clip_has_no_rows_that_need_two():
     found = _metrics(_tools(eval_toys.listens), names=NAMES[:1])
-    assert set(found["rows"]) == {"generated", "ground_truth", "still_mouth"}
+    alone = {"generated", "ground_truth", "still_mouth", "still_hidden", "silence"}
+    assert set(found["rows"]) == alone
 
 
 def test_voices_of_another_length_are_judged_as_far_as_both_reach():

@@ -52,3 +52,12 @@ def test_one_odd_step_moves_the_estimate_little():
     run(pace, clock, steps=1, first=21, step_s=300.0)
     left_s, _ = pace.left_s(22)
     assert 78.0 < left_s < 86.0
+
+
+def test_work_that_comes_only_at_the_end_is_timed_too():
+    clock = Clock()
+    pace = Pace(10, {"saving": 0}, clock_s=clock)
+    run(pace, clock, steps=10)
+    with pace.aside("saving"):
+        clock.now_s += 5.0
+    assert pace.left_s(10) == (0.0, [])
