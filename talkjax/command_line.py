@@ -3,6 +3,7 @@
 JAX takes seconds to import, so nothing here imports it: a wrong path is said before that.
 """
 
+import os
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,12 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         text = _one_line(error)
         # ml_collections hands the reading error on as a flag's error.
-        hint = "; `talkjax train --help` lists the configs" if "No such file" in text else ""
+        hint = ""
+        if "No such file" in text:
+            hint = (
+                f" from {os.getcwd()}; run from the repository's root or give the file's full path "
+                "(`talkjax train --help` lists the configs)"
+            )
         raise UserError(f"config: {text}{hint}") from error
     if rest:
         raise UserError(f"unknown arguments {rest}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_prep.coarse_sync import MIN_CLARITY
 from data_prep.contact_sheet import ContactSheet
-from data_prep.doctor import QUIET_DBFS, examine, summary
+from data_prep.doctor import MAX_LAG_FRAMES, QUIET_DBFS, examine, summary
 from talkjax.data.schema import Record
 from talkjax.data.source import read_index
 from talkjax.data.writer import write_json
@@ -130,6 +130,8 @@ def _sync(sync: dict[str, Any] | None) -> str:
     if sync["clarity"] < MIN_CLARITY:
         return f"lips and sound: no lag is clearly best ({how}, want {MIN_CLARITY:g})"
     found = f"the {'picture' if lag > 0 else 'sound'} is {_count(abs(lag), 'frame')} late"
+    if abs(lag) <= MAX_LAG_FRAMES:
+        found += ", within what this check can tell"
     return f"lips and sound: {found if lag else 'in step'} ({how})"
 
 

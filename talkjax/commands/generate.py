@@ -4,9 +4,14 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from talkjax.errors import UserError
+
+# A model that has seen fewer draws their features into every face.
+MANY_PEOPLE = 10
 
 DESCRIPTION = """\
 A picture or a video, and any sound, to a video whose lips follow the sound.
@@ -75,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     from talkjax.train.checkpoint import load_trained
 
     batch_frames = generate.batch_frames_for(width, height, wanted=args.batch)
-    predictor = Predictor(load_trained(args.checkpoint, step=args.step), batch_frames=batch_frames)
+    trained = load_trained(args.checkpoint, step=args.step)
+    predictor = Predictor(trained, batch_frames=batch_frames)
     plan = scan.scan_face(
         args.face,
         DlibDetector(),
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         face_choice=args.face_choice,
     )
     early = (*speech.notes, *plan.notes)
-    for note in early:
+    for note in (*_few_faces(args.checkpoint, trained.data_settings), *early):
         print(f"warning: {note}", file=sys.stderr, flush=True)
     settings = generate.RenderSettings(
         reference=args.reference, crf=args.crf, contact_sheet=args.contact_sheet
@@ -96,6 +102,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {note}", file=sys.stderr)
     print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _text(report))
     return 0
+
+
+def _few_faces(checkpoint: Path, data_settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a model that knows few people does to others."""
+    if "train_identities" not in data_settings:  # trained before it was counted
+        return ()
+    people = data_settings["train_identities"]
+    if people >= MANY_PEOPLE:
+        return ()
+    known = "1 person" if people == 1 else f"{people} people"
+    return (f"{checkpoint}: was trained on {known}; the face of anybody else may come out broken",)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -212,7 +212,7 @@ def _warnings(report: dict[str, Any], index: dict[str, Any]) -> list[str]:
     if layout in WITH_WORDS and without:
         lines.append(
             f"WARNING: {without} of {report['kept']} clips have no word file, which layout "
-            f"{layout} comes with; see the tree in data_prep/README.md"
+            f"{layout} comes with; see the tree in data_prep/README.md, or take --layout folder"
         )
     return lines
 

@@ -25,7 +25,7 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     folder = pathlib.Path(path)
     if not folder.exists():
         raise UserError(
-            f"{folder}: no such folder; give data.path a folder made by `talkjax prepare` "
+            f"{folder}: no such folder; give a folder made by `talkjax prepare` "
             f"(looked at {folder.resolve()})"
         )
     file = folder / INDEX_NAME
@@ -72,6 +72,6 @@ def _without_index(folder: pathlib.Path) -> str:
         )
     return (
         f"{folder}: is no prepared data set (no {INDEX_NAME}); prepare it with "
-        f"`talkjax prepare {folder} OUT --layout folder` (or another layout), then give data.path "
-        "that OUT"
+        f"`talkjax prepare {folder} OUT --layout folder` (or another layout), then give that "
+        "OUT"
     )

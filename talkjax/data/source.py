@@ -77,7 +77,9 @@ def open_source(path: str | os.PathLike, split: str) -> Source:
 
 
 def data_settings(path: str | os.PathLike) -> dict[str, Any]:
-    """How a data set was prepared: the settings in its index. A toy's say how its crops behave.
+    """How a data set was prepared: the settings in its index, and how many people it trains on.
+
+    A toy's say how its crops behave.
 
     Raises:
       UserError: if there is no data set.
@@ -88,7 +90,9 @@ def data_settings(path: str | os.PathLike) -> dict[str, Any]:
             "size_px": fake.parse(str(path)).size_px,
             "smooth_sigma_frames": geometry.SMOOTH_SIGMA_FRAMES,
         }
-    return read_index(path)["settings"]
+    index = read_index(path)
+    people = {row["identity"] for row in index["clips"] if row["split"] == "train"}
+    return index["settings"] | {"train_identities": len(people)}
 
 
 class FolderSource:

@@ -279,7 +279,8 @@ def write_json(path: pathlib.Path, contents: Mapping[str, Any]) -> None:
 def markdown(contents: Mapping[str, Any], *, title: str) -> str:
     """The rows of metrics.json as tables, with intervals in brackets."""
     parts = [f"# {title}", ""]
-    rows = contents["rows"]
+    rows, measured = contents["rows"], contents["protocol"]["clips_measured"]
+    several = measured > 1
     for heading, base_keys in TABLES:
         # A training critic's measures carry a suffix and stand beside the judge's.
         keys = [
@@ -289,18 +290,23 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         ]
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
-            parts += [f"## {heading}", "", *_table(rows, chosen, keys), ""]
+            parts += [f"## {heading}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
     differences = contents["differences"]
     keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]
     if keys:
-        parts += ["## Paired differences", "", *_table(differences, list(differences), keys), ""]
+        table = _table(differences, list(differences), keys, with_intervals=several)
+        parts += ["## Paired differences", "", *table, ""]
     for name, value in contents["protocol"].items():
         if isinstance(value, Mapping) and "independence" in value:
             words = name.replace("_", " ")
             parts += [f"Independence of the {words}: {value['independence']}.", ""]
     failed = contents["failed"]
-    measured = contents["protocol"]["clips_measured"]
     parts.append(f"{measured} clips measured, {len(failed)} failed.")
+    if not several:
+        parts.append(
+            "One clip has no intervals, and no other voice: the rows of shuffled audio, swapped "
+            "voice and base rate need two clips."
+        )
     parts += [f"* failed: {clip}: {reason}" for clip, reason in failed.items()]
     return "\n".join(parts) + "\n"
 
@@ -316,15 +322,20 @@ def _table(
     rows: Mapping[str, Mapping[str, Mapping[str, float]]],
     chosen: Sequence[str],
     keys: Sequence[str],
+    *,
+    with_intervals: bool,
 ) -> list[str]:
     lines = ["| row | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
     for row in chosen:
-        cells = [_cell(key, rows[row][key]) if key in rows[row] else "-" for key in keys]
+        cells = [
+            _cell(key, rows[row][key], with_interval=with_intervals) if key in rows[row] else "-"
+            for key in keys
+        ]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _cell(key: str, interval: Mapping[str, float]) -> str:
+def _cell(key: str, interval: Mapping[str, float], *, with_interval: bool) -> str:
     digits = DIGITS.get(key, 3)
     mean, low, high = (f"{interval[name]:.{digits}f}" for name in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if with_interval else mean

@@ -45,8 +45,8 @@ class _Given(dict):
 
     def __missing__(self, name: str):
         raise UserError(
-            f"checkpoint: its method wants {name!r}, which cannot be made from a face and a "
-            "sound; give the checkpoint of a method that generates frames"
+            f"the checkpoint's method wants {name!r}, which cannot be made from a face and a "
+            "sound (is it a critic's?); give the checkpoint of a generator"
         )
 
 

@@ -9,6 +9,8 @@ FindAlerts = Callable[[Mapping[str, float]], Mapping[str, str | None]]
 # Nets know nothing in their first steps: no warning before this many and this share of the run,
 # except at its end, however soon that comes.
 FIRST_STEPS, FIRST_SHARE = 200, 0.2
+# A run of fewer steps is a trial of the machinery.
+FEWEST_STEPS = 50
 
 
 class Alerts:
@@ -18,7 +20,7 @@ class Alerts:
     """
 
     def __init__(self, find: FindAlerts | None, *, steps: int):
-        self._find = find
+        self._find = find if steps >= FEWEST_STEPS else None
         self._first_step = min(max(FIRST_STEPS, FIRST_SHARE * steps), steps)
         self._holding: set[str] = set()
 

@@ -43,7 +43,9 @@ def test_records_come_in_the_order_of_the_index(dataset_folder, toy_clips):
 
 def test_how_the_data_were_prepared_can_be_asked(dataset_folder):
     _edit_index(dataset_folder, settings={"smooth_sigma_frames": 1.5})
-    assert data_settings(dataset_folder) == {"smooth_sigma_frames": 1.5}
+    people = len({clip.identity for clip in open_source(dataset_folder, "train").clips})
+    asked = data_settings(dataset_folder)
+    assert asked == {"smooth_sigma_frames": 1.5, "train_identities": people}
     assert data_settings("fake://1x8")["smooth_sigma_frames"] == 2.5
     assert data_settings("fake://1x8?size=48")["size_px"] == 48
     with pytest.raises(UserError, match="want fake://"):

@@ -366,3 +366,10 @@ def test_a_nan_is_refused_rather_than_written(tmp_path):
     with pytest.raises(ValueError):
         report.write_json(tmp_path / "metrics.json", {"lmd": float("nan")})
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_one_clip_has_no_intervals_and_the_table_says_what_is_missing():
+    found = _metrics(_tools(eval_toys.listens), names=NAMES[:1])
+    table = report.markdown(found, title="toy")
+    assert "[" not in table
+    assert "need two clips" in table

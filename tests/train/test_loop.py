@@ -146,6 +146,7 @@ def test_other_shapes_are_refused_with_every_leaf(tmp_path):
 
 def test_validation_pictures_and_warnings_are_called(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(alerts, "FIRST_STEPS", 1)
+    monkeypatch.setattr(alerts, "FEWEST_STEPS", 1)
     settings = dataclasses.replace(
         toys.gan_job().settings,
         steps=6,

@@ -155,7 +155,7 @@ sys.exit(code)
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--config=absent.py"], "absent.py'; `talkjax train --help` lists the configs"),
+        (["--config=absent.py"], "run from the repository's root or give the file's full path"),
         ([f"--config={CONFIG}", "--config.data.path=absent"], "absent: no such folder"),
         ([f"--config={CONFIG}", "--config.init_from=absent"], "config.init_from: absent"),
         ([f"--config={CONFIG}", "--config.data.path=."], "prepare it with `talkjax prepare"),
