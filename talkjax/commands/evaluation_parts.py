@@ -341,10 +341,10 @@ def save_pictures(
             pictures.save_picture(out / "pictures" / f"{name}.png", pictures.contact_sheet(films))
             bar.step()
     rows = ("generated", "swapped_voice_vs_voice", "swapped_voice_vs_face", "linear")
-    curves = {
-        clip_id: {row: pairs["opening"][0] for row, pairs in found.results[clip_id].pairs.items()}
-        for clip_id in shown
-    }
+    curves = {}
+    for clip_id in shown:
+        pairs = found.results[clip_id].pairs
+        curves[clip_id] = {row: pairs[row]["opening"][0] for row in rows if row in pairs}
     if curves:
         drawn = pictures.opening_curves(curves, rows=rows)
         pictures.save_picture(out / "pictures" / "lip_opening.png", drawn)
