@@ -20,6 +20,8 @@ NUM_LANDMARKS = 68
 # Jaw, from ear to chin: angle and row on the surface.
 JAW_ANGLE = (1.32, 1.30, 1.27, 1.20, 1.08, 0.88, 0.62, 0.32, 0.0)
 JAW_ROW = (0.02, -0.38, -0.76, -1.12, -1.44, -1.68, -1.80, -1.86, -1.88)
+# dlib puts the upper lip's outline a little inside its border.
+UPPER_RING = OUTLINE_RING - 1
 # Lips: places `along` of the upper outline (48-54), the lower (55-59), the inner lines.
 UPPER_OUTLINE = (-1.0, -0.62, -0.24, 0.0, 0.24, 0.62, 1.0)
 LOWER_OUTLINE = (0.63, 0.28, 0.0, -0.28, -0.63)
@@ -58,7 +60,7 @@ def build_anchors(
         vertices.append(corner)
         shares.append(share)
     for upper, ring, places in (
-        (True, OUTLINE_RING, UPPER_OUTLINE),
+        (True, UPPER_RING, UPPER_OUTLINE),
         (False, OUTLINE_RING, LOWER_OUTLINE),
         (True, FIRST_LIP_RING, UPPER_INNER),
         (False, FIRST_LIP_RING, LOWER_INNER),

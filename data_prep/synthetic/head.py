@@ -12,7 +12,7 @@ from data_prep.synthetic.parts import Part, linear
 from talkjax.arrays import Float, Int
 
 # From the inner edge of the lips (0) to their outline (1): share of the light that arrives.
-LIP_LIGHT = ((0.0, 0.07, 0.18, 0.34, 0.5), (0.06, 0.2, 0.6, 0.92, 1.0))
+LIP_LIGHT = ((0.0, 0.07, 0.18, 0.34, 0.5), (0.05, 0.18, 0.58, 0.92, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +65,10 @@ def eye_table(shape: Shape) -> np.ndarray:
     for side in (-1.0, 1.0):
         rows.append(
             [
-                side * EYE_X,
+                side * (EYE_X - 0.012),
                 0.0,
                 side,
-                0.211 * shape.eye_width,
+                0.204 * shape.eye_width,
                 0.097 * shape.eye_open,
                 0.068 * shape.eye_open,
                 shape.eye_tilt,

@@ -23,7 +23,7 @@ OUTLINE_RING = FIRST_LIP_RING + len(LIP_PROFILE) - 1
 NUM_RINGS = NUM_INSIDE + len(LIP_PROFILE) + NUM_SKIN
 MOUTH_HALF_WIDTH = 0.375
 # The corners lie below the line's middle.
-CORNER_DROP = 0.045
+CORNER_DROP = 0.068
 # The parameter plane: angle times this, and row; about as long as they are on the face.
 ANGLE_LENGTH = 1.3
 
@@ -68,13 +68,13 @@ class LipLines:
         arch = (1 - side**1.9) ** 0.95
         bow = 0.022 * self.shape.cupid
         peaks = bow * np.exp(-(((side - 0.24) / 0.16) ** 2)) - bow * np.exp(-((along / 0.11) ** 2))
-        thick = 0.108 * self.shape.upper_lip
+        thick = 0.110 * self.shape.upper_lip
         return self._ends(along) + thick * arch + peaks * (1 - side)
 
     def lower_y(self, along: np.ndarray) -> np.ndarray:
         """Outline of the lower lip."""
         side = np.abs(along)
-        return self._ends(along) - 0.199 * self.shape.lower_lip * (1 - side**2.4) ** 0.8
+        return self._ends(along) - 0.212 * self.shape.lower_lip * (1 - side**2.4) ** 0.8
 
     def _ends(self, along: np.ndarray) -> np.ndarray:
         return MOUTH_Y + (self.shape.corner_up - CORNER_DROP) * np.abs(along) ** 3

@@ -41,7 +41,7 @@ ROWS = np.array(
 )
 ROW_RANGE = (ROWS[-1, 0], ROWS[0, 0])
 # Heights of features on the canonical head, which `Shape` moves.
-BROW_Y, NOSE_TIP_Y, NOSE_BASE_Y, MOUTH_Y, CHIN_Y = 0.255, -0.60, -0.77, -1.156, -1.80
+BROW_Y, NOSE_TIP_Y, NOSE_BASE_Y, MOUTH_Y, CHIN_Y = 0.255, -0.60, -0.77, -1.140, -1.80
 EYE_X = 0.5
 # The eyeball: cornea just behind the plane z = 0.
 EYE_Z, EYE_RADIUS, LID_THICKNESS = -0.215, 0.205, 0.018

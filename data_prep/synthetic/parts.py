@@ -118,8 +118,11 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
         colour = colour * (1 - 0.7 * np.abs(turn[:, None] / 1.2) ** 1.5)
         points = np.stack([x, y, z], axis=-1)
         shapes = np.zeros((len(blend.SHAPES), len(points), 3))
+        # Lips that are drawn in must not be pierced.
+        shapes[blend.SHAPES.index("press"), :, 2] = -0.03
         if not upper:
-            shapes[0] = blend.jaw_motion(points)
+            shapes[blend.SHAPES.index("jaw")] = blend.jaw_motion(points)
+            shapes[blend.SHAPES.index("tuck"), :, 2] = -0.09
         out.append(
             part(
                 points,

@@ -74,7 +74,9 @@ def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
     mask = smoothstep(inside * 0.5 + 0.5) * (np.abs(x) < lips.half_width()) * (z > -0.4)
     mask *= 0.85 + 0.15 * identity.makeup
     line = np.exp(-(((y - lips.inner_y(along)) / 0.020) ** 2)) * mask
-    shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.6 * line
+    shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.75 * line
+    # The upper lip looks down and is the darker one.
+    shade *= np.where(y > lips.inner_y(along), 0.82, 1.06)
     red = linear(identity.lips)
     colour += mask[..., None] * (red * shade[..., None] - colour)
     # The corners are dark dents, and the lower lip throws a soft shadow.
@@ -164,11 +166,11 @@ def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
     # Where beards grow: below a line from the sideburn to the mouth, and above the upper lip.
     line = np.interp(ax, [0.0, 0.40, 0.62, 0.92, 1.1], [-1.22, -1.16, -0.98, -0.55, -0.2])
     cheek = smoothstep((line - y) / 0.16) * smoothstep((y + 2.05) / 0.2)
-    gap = 0.015 + 0.02 * rng.random()
+    gap = 0.035 + 0.02 * rng.random()
     moustache = smoothstep((y - lips.upper_y(along) - gap) / 0.03) * smoothstep((-0.80 - y) / 0.05)
     moustache *= smoothstep((0.47 - ax) / 0.1)
     below = np.maximum(lips.lower_y(along) - y, (ax - lips.half_width()) * 0.8)
-    cheek *= smoothstep((below - 0.03) / 0.06)
+    cheek *= smoothstep((below - 0.05) / 0.06)
     chin = cheek * smoothstep((0.46 - ax) / 0.08)
     masks = {
         "stubble": np.maximum(cheek, moustache),
@@ -179,7 +181,7 @@ def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
     strength = 0.42 if identity.beard == "stubble" else 0.86
     grain = noise(rng, colour.shape[:2], (5.0, 2.2)) + 0.6 * noise(rng, colour.shape[:2], 9)
     mask = np.clip(masks[identity.beard] * strength * (0.9 + 0.22 * grain), 0, 0.95) * (z > -1.3)
-    whiskers = np.minimum(linear(identity.hair), 0.55 * linear(identity.skin))
+    whiskers = np.minimum(linear(identity.hair), 0.45 * linear(identity.skin))
     shade = np.clip(1 + 0.25 * grain, 0.4, 1.8)[..., None]
     colour += mask[..., None] * (0.9 * whiskers * shade - colour)
     gloss *= 1 - 0.8 * mask
