@@ -11,7 +11,18 @@ from data_prep.synthetic.fields import bump, smoothstep
 from data_prep.synthetic.head_mesh import SkinMesh
 from talkjax.arrays import Float
 
-SHAPES = ("jaw", "opening", "spread", "round", "protrusion", "tuck", "press", "teeth", "brow")
+SHAPES = (
+    "jaw",
+    "opening",
+    "spread",
+    "round",
+    "protrusion",
+    "tuck",
+    "press",
+    "teeth",
+    "brow",
+    "tongue",
+)
 # Inner-lip gap of opening 1 and the share of it that the upper lip moves.
 OPEN_GAP, UPPER_SHARE = 0.34, 0.24
 # The jaw turns about an axis through the joints before the ears.
@@ -43,14 +54,15 @@ def skin_shapes(mesh: SkinMesh) -> Float[np.ndarray, "k n 3"]:
         field.teeth,
         field.brow,
     )
-    return np.stack([make() for make in makers])
+    # The tongue, which is no skin, moves by itself (parts.py).
+    return np.stack([*[make() for make in makers], np.zeros_like(mesh.canonical)])
 
 
 def weights(
     articulation: Float[np.ndarray, "*t 8"], expression: Float[np.ndarray, "*t 3"]
 ) -> Float[np.ndarray, "*t k"]:
     """Weights of `SHAPES` from articulators (articulation.ARTICULATORS) and the brows' raise."""
-    jaw, opening, width, protrusion, tuck, _, teeth, press = np.moveaxis(articulation, -1, 0)
+    jaw, opening, width, protrusion, tuck, tongue, teeth, press = np.moveaxis(articulation, -1, 0)
     brow = expression[..., 0]
     columns = (
         jaw,
@@ -62,6 +74,7 @@ def weights(
         press,
         teeth,
         brow,
+        tongue,
     )
     return np.stack(columns, axis=-1).astype(np.float32)
 
@@ -145,9 +158,13 @@ class _Field:
         )
 
     def tuck(self) -> np.ndarray:
-        lower = (1 - self.upper) * (1 - self.side**3) * self.fade(0.14)
+        """The lower lip rolls back under the upper teeth, the upper lip bares their edge."""
+        middle = 1 - self.side**3
+        lower = (1 - self.upper) * middle * self.fade(0.14)
+        raised = self.upper * middle * np.exp(-((self.away / 0.17) ** 2))
         return self._moved(
-            y=(0.045 - 0.015 * self.outward) * lower, z=(-0.075 + 0.05 * self.outward) * lower
+            y=0.012 * lower * self.outward + 0.038 * raised,
+            z=(-0.075 + 0.05 * self.outward) * lower,
         )
 
     def press(self) -> np.ndarray:

@@ -139,7 +139,9 @@ def _joined(
         [piece.triangles + start for piece, start in zip(everything, sizes[:-1], strict=True)]
     ).astype(np.int32)
     material = np.ascontiguousarray(np.concatenate(materials))
-    _bake_light(attributes, rest, triangles, material, identity)
+    # Teeth and tongue come after the skin among those that bend; lips open to let light in.
+    inside = slice(sizes[1], sizes[len(bending)])
+    _bake_light(attributes, rest, triangles, material, identity=identity, inside=inside)
     return Head(
         rest=rest,
         shapes=np.concatenate([piece.shapes for piece in bending], axis=1).astype(np.float32),
@@ -158,7 +160,9 @@ def _bake_light(
     rest: np.ndarray,
     triangles: np.ndarray,
     material: np.ndarray,
+    *,
     identity: Identity,
+    inside: slice,
 ) -> None:
     """Soft shadows of the head at rest, multiplied into the attributes."""
     normals = np.empty_like(rest)
@@ -170,6 +174,7 @@ def _bake_light(
     # Behind the lips and the lids the shaders know better.
     outside = np.zeros(len(rest), dtype=bool)
     outside[triangles[casts | (material == raster.FRAME)]] = True
+    outside[inside] = False
     lips = np.arange(len(rest)) < (head_mesh.OUTLINE_RING + 1) * head_mesh.NUM_AROUND
     ambient = np.where(lips, np.maximum(ambient, 0.45), ambient)
     worn = np.zeros(len(rest), dtype=bool)

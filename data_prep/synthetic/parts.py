@@ -150,14 +150,18 @@ def tongue(lip_z: float, mouth_y: float) -> Part:
     )
     points = unit * (0.19, 0.07, 0.28) + (0.0, mouth_y - 0.16, lip_z - 0.52)
     shapes = np.zeros((len(blend.SHAPES), len(points), 3))
-    shapes[0] = 0.85 * blend.jaw_motion(points)
+    shapes[blend.SHAPES.index("jaw")] = 0.85 * blend.jaw_motion(points)
+    # Its tip rises to the upper teeth and comes forwards.
+    tip = smoothstep((unit[:, 2] + 0.4) / 1.2)
+    shapes[blend.SHAPES.index("tongue"), :, 1] = 0.05 + 0.11 * tip
+    shapes[blend.SHAPES.index("tongue"), :, 2] = 0.13
     return part(
         points,
         grid_triangles(16, 24, closed=True),
         raster.FLESH,
         (0.42, 0.15, 0.14),
         shapes=shapes,
-        ambient=np.full(len(points), 0.5),
+        ambient=np.full(len(points), 0.6),
         lit=np.full(len(points), 0.3),
     )
 

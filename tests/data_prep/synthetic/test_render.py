@@ -162,6 +162,19 @@ def test_only_the_mouth_and_chin_change_when_the_mouth_opens(renderers):
     assert inside.mean() > 0.3
 
 
+def test_a_raised_tongue_is_seen_only_in_an_open_mouth(renderers):
+    for renderer in renderers:
+        seen = []
+        for values in ({"opening": 0.8, "jaw": 0.8}, {}):
+            down, up = (
+                picture(renderer, articulation=mouth(tongue=tongue, **values)).astype(int)
+                for tongue in (0.0, 1.0)
+            )
+            seen.append(int((np.abs(up - down).max(axis=-1) > 8).sum()))
+        assert seen[0] > 10
+        assert seen[1] == 0
+
+
 def test_closed_eyes_show_no_white(renderers):
     for renderer in renderers:
         known = points(renderer)
