@@ -32,7 +32,6 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
       Stopped: when told to stop, after saving.
     """
     check_blocks(config)
-    workdir.mkdir(parents=True, exist_ok=True)
     if (workdir / "config.json").exists():
         # Before the data is opened and an expert copied; `fit` checks the checkpoint's own.
         check_config(
@@ -42,6 +41,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
             allow_change=allow_config_change,
         )
     job = assemble.make_job(config, workdir=workdir, copy_experts=True)
+    workdir.mkdir(parents=True, exist_ok=True)  # nothing was refused
     data = assemble.make_data(config, split=config.data.split, seed=config.run.seed)
     hooks = assemble.make_hooks(config, job)
     fit(job, data, workdir=workdir, hooks=hooks, allow_config_change=allow_config_change)

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from data_prep.prepare import RUNNERS, Prepared, prepare
 from data_prep.report import Meter
 from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
 from data_prep.workfolder import REPORT_NAME
+from talkjax.commands.dataset_arguments import add_writing_arguments
 from talkjax.data.index import how_to_hold_out
 
 MAX_NOTES_SHOWN = 5
@@ -32,13 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder for shards, index, report")
     parser.add_argument("--layout", required=True, choices=LAYOUTS, help="how the files of SRC lie")
     parser.add_argument(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes; the shards are the same for any number (default: %(default)s)",
-    )
-    parser.add_argument(
         "--runner",
         choices=RUNNERS,
         default=RUNNERS[0],
@@ -52,16 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a flag of Beam's own, e.g. --beam-option=--runner=FlinkRunner; repeat for more "
         "(default: the DirectRunner with --workers processes)",
     )
-    parser.add_argument(
-        "--shards",
-        type=int,
-        metavar="K",
-        help="about how many for the largest split (256 MiB each)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start again if settings or sources have changed"
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_writing_arguments(parser, changed="settings or sources")
     crops = parser.add_argument_group("crops")
     _add(crops, "--size", defaults.size_px, "size_px", "side of the square crops, pixels")
     _add(crops, "--smooth-sigma-frames", defaults.smooth_sigma_frames, None, "smoothing over time")

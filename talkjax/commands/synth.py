@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from data_prep.synthetic.corpus import FORMS, synthesize
 from data_prep.synthetic.settings import CorpusSettings
 from data_prep.synthetic.voices import LANGUAGES
 from data_prep.workfolder import REPORT_NAME
+from talkjax.commands.dataset_arguments import add_writing_arguments
 from talkjax.data.schema import FPS
 from talkjax.errors import UserError
 
@@ -35,23 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shards to train on, or mp4 + wav + json of each clip, to run `talkjax prepare` on "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--shards",
-        type=int,
-        metavar="K",
-        help="about how many for the largest split (256 MiB each)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start again if the settings have changed"
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_writing_arguments(parser, changed="the settings")
     what = parser.add_argument_group("what is drawn")
     what.add_argument(
         "--identities",

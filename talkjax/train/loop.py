@@ -91,11 +91,7 @@ def fit(
     else:
         saved = checkpoints.read_config(step=start)
         check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
-        restored = checkpoints.restore(placed, step=start)
-        data.set_state(restored.data_state)
-        state, scores = restored.state, restored.scores
-        if int(state.step) != start:
-            raise UserError(f"{workdir}: checkpoint {start} holds step {int(state.step)}")
+        state, scores = _resume(checkpoints, placed, data, step=start, workdir=workdir)
     if jax.process_index() == 0:
         write_json(workdir / "config.json", job.config)
 
@@ -198,6 +194,22 @@ def fit(
                     )
         checkpoints.wait()
     return state
+
+
+def _resume(
+    checkpoints: Checkpoints,
+    placed: TrainState,
+    data: DataIterator,
+    *,
+    step: int,
+    workdir: pathlib.Path,
+) -> tuple[TrainState, Any]:
+    """The state saved at a step and its scores; the data go on from there."""
+    restored = checkpoints.restore(placed, step=step)
+    data.set_state(restored.data_state)
+    if int(restored.state.step) != step:
+        raise UserError(f"{workdir}: checkpoint {step} holds step {int(restored.state.step)}")
+    return restored.state, restored.scores
 
 
 def jit_step(job: Job, shardings: TrainState) -> Any:
