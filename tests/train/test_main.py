@@ -251,6 +251,14 @@ def test_a_refused_expert_is_not_kept(critic, tmp_path):
     assert not (tmp_path / "experts").exists()
 
 
+def test_a_run_that_is_refused_its_expert_leaves_no_workdir(critic, tmp_path):
+    config = synctalkface_grid.get_config("smoke")
+    config.experts.sync.update(init="checkpoint", checkpoint=str(critic), min_accuracy=1.01)
+    with pytest.raises(UserError, match="min_accuracy"):
+        main.run(config, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
 def test_another_expert_than_the_kept_one_is_refused_by_the_kept_folders_name(critic, tmp_path):
     experts(consumer(checkpoint=str(critic)), tmp_path)
     trained = checkpoint.load_trained(critic)
