@@ -67,7 +67,7 @@ def import_sync_critic(state: State, like: Tree, *, where: str) -> Imported:
     Raises:
       UserError: if keys or shapes are not exactly those of the net; lists them.
     """
-    return _import(state, {"sync": like}, {"sync": _critic_source}, where=where)
+    return fill_nets(state, {"sync": like}, {"sync": _critic_source}, where=where)
 
 
 def import_generator(state: State, like: Mapping[str, Tree], *, where: str) -> Imported:
@@ -81,7 +81,7 @@ def import_generator(state: State, like: Mapping[str, Tree], *, where: str) -> I
         "face": lambda path: _staged_source(path, "face_encoder_blocks"),
         "memory": lambda path: _memory_source(path, "mem."),
     }
-    return _import(state, like, sources, where=where)
+    return fill_nets(state, like, sources, where=where)
 
 
 def import_audio_lip_generator(
@@ -109,18 +109,18 @@ def import_audio_lip_generator(
 
 def import_decoder(state: State, like: Tree, *, where: str) -> Imported:
     """`FaceDecoder` (`dec_state_dict`), net name "decoder"; else as `import_sync_critic`."""
-    return _import(state, {"decoder": like}, {"decoder": _decoder_source}, where=where)
+    return fill_nets(state, {"decoder": like}, {"decoder": _decoder_source}, where=where)
 
 
 def import_discriminator(state: State, like: Tree, *, where: str) -> Imported:
     """`QualityDiscriminator` (`disc_state_dict`), net name "disc"; else as above."""
-    return _import(state, {"disc": like}, {"disc": _discriminator_source}, where=where)
+    return fill_nets(state, {"disc": like}, {"disc": _discriminator_source}, where=where)
 
 
 def import_memory(state: State, like: Tree, *, where: str) -> Imported:
     """`AudioLipMemory` by itself, net name "memory"; else as `import_sync_critic`."""
     sources = {"memory": lambda path: _memory_source(path, "")}
-    return _import(state, {"memory": like}, sources, where=where)
+    return fill_nets(state, {"memory": like}, sources, where=where)
 
 
 def conv_layout(weight: np.ndarray) -> np.ndarray:
@@ -136,11 +136,28 @@ def transposed_conv_layout(weight: np.ndarray) -> np.ndarray:
     return weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
 
 
-def _as_is(array):
+def as_is(array):
     return array
 
 
-def _import(state, like, sources, *, where: str) -> Imported:
+def fill_nets(
+    state: State,
+    like: Mapping[str, Tree],
+    sources: Mapping[str, Callable[[tuple[str, ...]], Source]],
+    *,
+    where: str,
+) -> Imported:
+    """Fills the leaves of nets from a state dict, with every key accounted for.
+
+    Args:
+      state: {key: array}; a "module." in front of every key is stripped.
+      like: {net: its variables or their shapes}.
+      sources: {net: function of a leaf's path (collection, ..., leaf) -> its `Source`}.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if keys or shapes are not exactly those of the nets; lists them.
+    """
     if set(like) != set(sources):
         raise ValueError(f"nets to fill: got {sorted(like)}, want {sorted(sources)}")
     state = {key.removeprefix("module."): np.asarray(value) for key, value in state.items()}
@@ -177,12 +194,12 @@ def _block_source(path, prefix: str, *, transposed: bool = False) -> Source:
     collection, _, module, leaf = path
     kernel = transposed_conv_layout if transposed else conv_layout
     suffix = BLOCK_SUFFIXES[collection, module, leaf]
-    return Source(f"{prefix}.{suffix}", kernel if leaf == "kernel" else _as_is)
+    return Source(f"{prefix}.{suffix}", kernel if leaf == "kernel" else as_is)
 
 
 def _layer_source(path, prefix: str) -> Source:
     leaf = path[-1]
-    return Source(f"{prefix}.{LEAVES[leaf]}", conv_layout if leaf == "kernel" else _as_is)
+    return Source(f"{prefix}.{LEAVES[leaf]}", conv_layout if leaf == "kernel" else as_is)
 
 
 def _sequential_source(path, prefix: str, offset: int) -> Source:
@@ -230,6 +247,6 @@ def _discriminator_source(path) -> Source:
 
 def _memory_source(path, prefix: str) -> Source:
     if len(path) == 2:
-        return Source(f"{prefix}{path[1]}", _as_is)
+        return Source(f"{prefix}{path[1]}", as_is)
     key = f"{prefix}{MEMORY_LAYERS[path[1]]}.{LEAVES[path[2]]}"
-    return Source(key, np.transpose if path[2] == "kernel" else _as_is)
+    return Source(key, np.transpose if path[2] == "kernel" else as_is)
