@@ -1,0 +1,253 @@
+"""pSp checkpoints and ArcFace IR-SE-50 files to variables of the nets here; see `torch_layout`.
+
+A pSp checkpoint is {"state_dict": {"encoder.*", "decoder.*"}, "opts": {...}, "latent_avg"}; its
+decoder is rosinality's StyleGAN2 (`weights/stylegan2.py`). Key names as in
+eladrich/pixel2style2pixel@5cfff38.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from talkjax.arrays import Tree
+from talkjax.errors import UserError
+from talkjax.weights.torch_layout import (
+    IGNORED_SUFFIX,
+    Imported,
+    Source,
+    State,
+    as_is,
+    conv_layout,
+    fill_nets,
+)
+
+ENCODER_TYPE = "GradualStyleEncoder"
+PARTS = ("encoder", "decoder")
+AVERAGE_KEY = "latent_avg"
+# module inside a unit here -> its name after "body.<i>." there
+UNIT_LAYERS = {
+    "shortcut_conv": "shortcut_layer.0",
+    "shortcut_norm": "shortcut_layer.1",
+    "norm_in": "res_layer.0",
+    "conv_0": "res_layer.1",
+    "prelu": "res_layer.2",
+    "conv_1": "res_layer.3",
+    "norm_out": "res_layer.4",
+    "squeeze": "res_layer.5.fc1",
+    "excite": "res_layer.5.fc2",
+}
+STEM_LAYERS = {
+    "stem_conv": "input_layer.0",
+    "stem_norm": "input_layer.1",
+    "stem_prelu": "input_layer.2",
+}
+LATERAL_LAYERS = {"lateral_1": "latlayer1", "lateral_2": "latlayer2"}
+ARCFACE_LAYERS = {
+    "norm_in": "output_layer.0",
+    "linear": "output_layer.3",
+    "norm_out": "output_layer.4",
+}
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "slope": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+class PspParts(NamedTuple):
+    """A pSp checkpoint taken apart, keys without their prefix.
+
+    Attributes:
+      encoder: for `import_psp_encoder`; with "latent_avg" where the encoder starts from it.
+      decoder: for the importer of rosinality's StyleGAN2.
+    """
+
+    encoder: dict[str, np.ndarray]
+    decoder: dict[str, np.ndarray]
+
+
+def split_checkpoint(checkpoint: Mapping[str, Any], *, where: str) -> PspParts:
+    """The parts of a pSp checkpoint as its training script saves it.
+
+    Args:
+      checkpoint: {"state_dict": {key: array}, "latent_avg": array or absent, "opts": settings
+        of the training or absent}; other entries are not looked at.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if it is no pSp checkpoint, or one with another encoder.
+    """
+    if "state_dict" not in checkpoint:
+        raise UserError(
+            f"{where}: found the entries {sorted(checkpoint)}, want state_dict; is it a pSp "
+            "checkpoint?"
+        )
+    options = dict(checkpoint.get("opts") or {})
+    found = options.get("encoder_type", ENCODER_TYPE)
+    if found != ENCODER_TYPE:
+        raise UserError(
+            f"{where}: its encoder is a {found}, want {ENCODER_TYPE}; no other can be imported"
+        )
+    parts = {name: {} for name in PARTS}
+    for key, value in checkpoint["state_dict"].items():
+        part, _, rest = key.removeprefix("module.").partition(".")
+        if part not in parts:
+            raise UserError(f"{where}: key {key} is not used by encoder or decoder")
+        parts[part][rest] = value
+    for name, part in parts.items():
+        if not part:
+            raise UserError(f"{where}: has no keys {name}.*; is it a pSp checkpoint?")
+    average = checkpoint.get(AVERAGE_KEY)
+    if options.get("start_from_latent_avg", average is not None):
+        if average is None:
+            raise UserError(f"{where}: its encoder starts from {AVERAGE_KEY}, which is missing")
+        parts["encoder"][AVERAGE_KEY] = np.asarray(average)
+    return PspParts(**parts)
+
+
+def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
+    """Settings of the `GradualStyleEncoder` that an encoder's state dict fits.
+
+    Args:
+      state: keys of the bare encoder, and "latent_avg" where there is one.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if it is no such encoder's.
+    """
+    found = (re.fullmatch(r"styles\.(\d+)\.linear\.weight", key) for key in _bare(state))
+    numbers = sorted(int(match[1]) for match in found if match)
+    if not numbers or numbers != list(range(len(numbers))):
+        raise UserError(
+            f"{where}: found styles {numbers}, want styles.0, styles.1 and so on; is it a pSp "
+            f"checkpoint with a {ENCODER_TYPE}?"
+        )
+    return {"num_styles": len(numbers), "start_from_average": AVERAGE_KEY in state}
+
+
+def import_psp_encoder(state: State, like: Tree, *, where: str) -> Imported:
+    """`GradualStyleEncoder`, net name "encoder".
+
+    Args:
+      state: keys of the bare encoder, and "latent_avg", (d,), (1, d) or (e, d), where the net
+        starts from it; `split_checkpoint` gives both.
+      like: variables (or their shapes) of the net to fill.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if keys or shapes are not exactly those of the net; lists them.
+    """
+    state = dict(state)
+    if AVERAGE_KEY in state and "average" in like:
+        state[AVERAGE_KEY] = _average(
+            np.asarray(state[AVERAGE_KEY]), like["average"]["latent"].shape, where=where
+        )
+    return fill_nets(state, {"encoder": like}, {"encoder": _encoder_source}, where=where)
+
+
+def arcface_settings_from_state(state: State, *, where: str) -> dict[str, Any]:
+    """Settings of the `ArcFace` that a state dict fits.
+
+    Raises:
+      UserError: if it has no output layer.
+    """
+    keys = _bare(state)
+    if "output_layer.3.weight" not in keys:
+        raise UserError(
+            f"{where}: has no output_layer.3.weight; is it an ArcFace IR-SE-50 (model_ir_se50.pth)?"
+        )
+    return {
+        "width": int(keys["output_layer.3.weight"].shape[0]),
+        "affine": "output_layer.4.weight" in keys,
+    }
+
+
+def import_arcface(state: State, like: Tree, *, where: str) -> Imported:
+    """`ArcFace`, net name "arcface"; otherwise as `import_psp_encoder`."""
+    channels = like["params"]["norm_in"]["scale"].shape[0]
+
+    def source(path: tuple[str, ...]) -> Source:
+        return _arcface_source(path, channels)
+
+    return fill_nets(state, {"arcface": like}, {"arcface": source}, where=where)
+
+
+def import_backbone(state: State, like: Tree, *, where: str) -> Imported:
+    """`IrSe50` from an ArcFace file, net name "backbone": what pSp's training begins with.
+
+    The output layer is left out, and listed as ignored; otherwise as `import_psp_encoder`.
+    """
+    own = {key: value for key, value in state.items() if "output_layer." not in key}
+
+    def source(path: tuple[str, ...]) -> Source:
+        return _backbone_source(path[0], path[1:])
+
+    got = fill_nets(own, {"backbone": like}, {"backbone": source}, where=where)
+    left_out = {key.removeprefix("module.") for key in state.keys() - own.keys()}
+    return Imported(got.variables, tuple(sorted({*got.ignored, *left_out})))
+
+
+def _bare(state: State) -> dict[str, np.ndarray]:
+    return {
+        key.removeprefix("module."): value
+        for key, value in state.items()
+        if not key.endswith(IGNORED_SUFFIX)
+    }
+
+
+def _average(average: np.ndarray, shape: tuple[int, ...], *, where: str) -> np.ndarray:
+    """The mean style for every layer; StyleGAN2's own files have one for all."""
+    if average.shape not in (shape, shape[1:], (1, *shape[1:])):
+        raise UserError(
+            f"{where}: {AVERAGE_KEY} has shape {average.shape}, want {shape} or {shape[1:]}; check "
+            "that encoder and decoder belong together"
+        )
+    return np.broadcast_to(average, shape)
+
+
+def _layer_source(path: tuple[str, ...], key: str) -> Source:
+    """A leaf of a convolution, a norm or a PReLU."""
+    leaf = path[-1]
+    return Source(f"{key}.{LEAVES[leaf]}", conv_layout if leaf == "kernel" else as_is)
+
+
+def _backbone_source(collection: str, path: tuple[str, ...]) -> Source:
+    if path[0] in STEM_LAYERS:
+        return _layer_source((collection, *path), STEM_LAYERS[path[0]])
+    unit = path[0].removeprefix("unit_")
+    return _layer_source((collection, *path), f"body.{unit}.{UNIT_LAYERS[path[1]]}")
+
+
+def _encoder_source(path: tuple[str, ...]) -> Source:
+    if path[0] == "average":
+        return Source(AVERAGE_KEY, as_is)
+    if path[1] == "backbone":
+        return _backbone_source(path[0], path[2:])
+    if path[1] in LATERAL_LAYERS:
+        return _layer_source(path, LATERAL_LAYERS[path[1]])
+    style, layer, leaf = f"styles.{path[1].removeprefix('style_')}", path[2], path[3]
+    if layer == "linear":
+        return Source(f"{style}.linear.{LEAVES[leaf]}", np.transpose if leaf == "kernel" else as_is)
+    # Between two convolutions stands an activation, which has a number there.
+    return _layer_source(path, f"{style}.convs.{2 * int(layer.removeprefix('conv_'))}")
+
+
+def _arcface_source(path: tuple[str, ...], channels: int) -> Source:
+    if path[1] == "backbone":
+        return _backbone_source(path[0], path[2:])
+    source = _layer_source(path, ARCFACE_LAYERS[path[1]])
+    if path[1] == "linear" and path[-1] == "kernel":
+        return Source(source.key, lambda weight: _after_flatten(weight, channels))
+    return source
+
+
+def _after_flatten(weight: np.ndarray, channels: int) -> np.ndarray:
+    """(d, (c h w)) of a linear layer after PyTorch's flatten -> ((h w c), d) of ours."""
+    if weight.ndim != 2 or weight.shape[1] % channels:
+        return weight  # of a wrong shape, which the caller reports
+    return weight.reshape(len(weight), channels, -1).transpose(2, 1, 0).reshape(-1, len(weight))
