@@ -27,6 +27,9 @@ CLIPS_PER_IDENTITY = 4
 EYE_DISTANCE = 1 / 3
 EYE_LINE = 0.28
 MOUTH_LINE = 0.68
+WORD_FRAMES = 8
+# By whether the mouth is open, then by whether it is wide.
+WORDS = (("oo", "mm"), ("ah", "ee"))
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -102,8 +105,21 @@ def make_record(toy: Toy, split: str, index: int) -> schema.Record:
         box_xyxy_px=np.tile(np.asarray([0, 0, size, size], np.float32), (toy.frames, 1)),
         crop_to_source=np.tile(whole, (toy.frames, 1, 1)),
         source_hw=(size, size),
+        words=_words(loudness, brightness),
         labels=_lips(loudness, brightness, face=face),
     )
+
+
+def _words(
+    loudness: Float[np.ndarray, " t"], brightness: Float[np.ndarray, " t"]
+) -> tuple[tuple[float, float, str], ...]:
+    """Words of `WORD_FRAMES` frames, named after what the mouth does in them on average."""
+    words = []
+    for first in range(0, len(loudness) - WORD_FRAMES + 1, WORD_FRAMES):
+        part = slice(first, first + WORD_FRAMES)
+        name = WORDS[int(loudness[part].mean() > 0.4)][int(brightness[part].mean() > 0.4)]
+        words.append((first / schema.FPS, (first + WORD_FRAMES) / schema.FPS, name))
+    return tuple(words)
 
 
 def _syllables(rng: np.random.Generator, frames: int) -> Float[np.ndarray, " t"]:

@@ -4,11 +4,14 @@ import jax.numpy as jnp
 from jaxtyping import Float, UInt8
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 # Where the mouth is in the canonical crop (ops/geometry.py): first and last row, first and last
 # column, as fractions of the side. Open mouths of GRID and of the wild clips lie inside.
 MOUTH = (0.5, 0.875, 0.25, 0.75)
+# The same with a border on all sides, out of which a mouth may be cut a little beside its place.
+MOUTH_WITH_BORDER = (0.4375, 0.9375, 0.21875, 0.78125)
 
 
 def to_float(images_u8: UInt8[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
@@ -49,6 +52,25 @@ def hide_upper_half(images: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"
     height = images.shape[-3]
     mask = hidden_rows(0.5, height).reshape((1,) * (images.ndim - 3) + (height, 1, 1))
     return images * mask
+
+
+def mouth_box(size_px: int) -> tuple[int, int, int, int]:
+    """First row, end row, first column, end column of `MOUTH_WITH_BORDER` in a crop.
+
+    Raises:
+      UserError: if the side is no multiple of 32, so that these would be no whole pixels.
+    """
+    if size_px % 32:
+        raise UserError(f"image_size: got {size_px} px, want a multiple of 32 to cut mouths from")
+    top, bottom, left, right = (round(side * size_px) for side in MOUTH_WITH_BORDER)
+    return top, bottom, left, right
+
+
+def without_border(mouths: Float[Array, "*n h w c"]) -> Float[Array, "*n hh ww c"]:
+    """`MOUTH` out of pictures of `MOUTH_WITH_BORDER`."""
+    height, width = mouths.shape[-3:-1]
+    rows, columns = height // 8, width // 18
+    return mouths[..., rows : height - rows, columns : width - columns, :]
 
 
 def mouth_area(size_px: int) -> Float[Array, "h w 1"]:
