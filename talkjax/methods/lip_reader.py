@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from talkjax.arrays import Array, Batch, Float, Key, Nets
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.lip_reader import LipReader, Reading
-from talkjax.ops import augment
+from talkjax.ops import mouth_changes
 
 
 def build(
@@ -40,7 +40,7 @@ def build(
       image_size: side of the crops that mouths are cut from, px.
       label_smoothing: probability that the target spreads over all words.
       mixup: both parameters of the Beta distribution that shares are drawn from; 0 is off.
-      augmentation: settings of `augment.Strength`.
+      augmentation: settings of `mouth_changes.Strength`.
       dtype: of the computation, "float32" or "bfloat16".
       reader: settings of `LipReader`, but for the sizes that the data decide.
     """
@@ -48,7 +48,7 @@ def build(
         image_size=image_size,
         label_smoothing=label_smoothing,
         mixup=mixup,
-        strength=augment.Strength(**augmentation),
+        strength=mouth_changes.Strength(**augmentation),
         settings=dict(reader, dtype=jnp.dtype(dtype)),
     )
     return Method(
@@ -67,7 +67,7 @@ class ReaderTraining:
     image_size: int
     label_smoothing: float
     mixup: float
-    strength: augment.Strength
+    strength: mouth_changes.Strength
     settings: Mapping[str, object]
 
     def net(self, num_words: int, sound_features: int) -> LipReader:
@@ -83,7 +83,7 @@ class ReaderTraining:
             )
         _, _, bins, mel_frames = batch["mel_windows"].shape
         net = self.net(batch["word_one_hot"].shape[-1], bins * mel_frames)
-        plain = augment.plain_mouths(jnp.zeros((2, *mouths.shape[1:]), jnp.uint8))
+        plain = mouth_changes.plain_mouths(jnp.zeros((2, *mouths.shape[1:]), jnp.uint8))
         variables = net.init(key, plain, jnp.zeros((2, 1, 2)), train=False)
         stats = {"batch_stats": variables["batch_stats"]}
         return {"reader": variables["params"]}, {"reader": stats}
@@ -98,14 +98,14 @@ class ReaderTraining:
             )
         )
         frames = batch["mouth_u8"].shape[1]
-        shown, spans = augment.changed_pace(
+        shown, spans = mouth_changes.changed_pace(
             keys["pace"], batch["word_spans"], frames=frames, strength=self.strength
         )
-        spans = augment.changed_boundaries(keys["edges"], spans, self.strength)
+        spans = mouth_changes.changed_boundaries(keys["edges"], spans, self.strength)
         mouths = jnp.take_along_axis(batch["mouth_u8"], shown[:, :, None, None, None], axis=1)
         mel = jnp.take_along_axis(batch["mel_windows"], shown[:, :, None, None], axis=1)
-        mouths = augment.changed_mouths(keys["look"], mouths, self.strength)
-        seen = augment.unmasked_frames(
+        mouths = mouth_changes.changed_mouths(keys["look"], mouths, self.strength)
+        seen = mouth_changes.seen_frames(
             keys["masks"], len(mouths), frames=frames, strength=self.strength
         )
         mouths = mouths * seen.astype(mouths.dtype)[:, :, None, None]
@@ -155,7 +155,7 @@ class ReaderTraining:
     ) -> tuple[Reading, Float[Array, "b w v"]]:
         sizes = [params["reader"][name]["bias"].shape[0] for name in ("name_words", "guess_sound")]
         tree = {"params": params["reader"], **model_vars["reader"]}
-        mouths = augment.plain_mouths(batch["mouth_u8"])
+        mouths = mouth_changes.plain_mouths(batch["mouth_u8"])
         return self.net(*sizes).apply(tree, mouths, batch["word_spans"], train=False)
 
     def _mixed(self, key, words, one_hot, there):

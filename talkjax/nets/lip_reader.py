@@ -198,7 +198,7 @@ class LipReader(nn.Module):
         """Goes over the clips and cuts the words out.
 
         Args:
-          mouths: `ops.augment.plain_mouths` or changed ones.
+          mouths: `ops.mouth_changes.plain_mouths` or changed ones.
           spans: begin and end of each word in frames; frame f is [f, f + 1).
         """
         x = self.encoder(mouths, train=train)
