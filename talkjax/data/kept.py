@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float16, Int, UInt8
+from jaxtyping import Float16, Int, Int16, UInt8
 
 from talkjax.data import schema
 from talkjax.data.source import Source
@@ -52,7 +52,7 @@ class KeptClip:
     """What the samplers use of a record, its pictures from memory where they are there.
 
     Attributes:
-      mel: as in `schema.Record`.
+      mel, audio_i16, words: as in `schema.Record`.
       frames: the kept pictures.
       read: gives the record; called only if a picture is missing.
       decode: `transforms.decode_frames`.
@@ -60,6 +60,8 @@ class KeptClip:
     """
 
     mel: Float16[np.ndarray, "s 80"]
+    audio_i16: Int16[np.ndarray, " n"]
+    words: tuple[tuple[float, float, str], ...]
     frames: Frames
     read: Callable[[], schema.Record]
     decode: Decode
@@ -114,6 +116,8 @@ class Keeper:
             self._left_bytes -= need_bytes
             self._kept[index] = KeptClip(
                 mel=record.mel,
+                audio_i16=record.audio_i16,
+                words=record.words,
                 frames=Frames(record.num_frames, self._size_px),
                 read=lambda: self._source[index],
                 decode=self._decode,

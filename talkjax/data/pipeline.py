@@ -6,17 +6,24 @@ Keys of the config block `data` that are read here and by the samplers:
 |----------------------------|------------------------------------------------------------------|
 | `path`                     | prepared folder, or a toy: `fake://8x75?size=64`                 |
 | `split`                    | which of its splits to train on                                  |
-| `sampler`                  | "talking" or "sync" (transforms.py); each reads its own keys:    |
-| `image_size`               | both: side of the pictures, px                                   |
-| `clip_frames`              | both: frames in a window                                         |
-| `mel_frames`               | both: mel frames in a window                                     |
-| `flip`                     | both: mirror half of the examples                                |
+| `sampler`                  | "talking", "sync", "sync_mfcc" or "words" (transforms.py):       |
+| `image_size`               | all: side of the pictures, px                                    |
+| `clip_frames`              | all: frames in a window                                          |
+| `mel_frames`               | all: mel frames in a window                                      |
+| `mfcc_steps`               | sync_mfcc: steps of 10 ms in a window                            |
+| `flip`                     | all: mirror half of the examples                                 |
 | `lip_radius_frames`        | talking: context frames either side                              |
 | `audio_shift_frames`       | talking: frame f hears the window at f + this                    |
 | `reference`                | talking: "any" or "elsewhere"                                    |
 | `reference_min_gap_frames` | talking: least distance of the reference, for "elsewhere"        |
 | `pose_gap_frames`          | talking: least distance of the frames whose visible rows are shown |
-| `windows_per_clip`         | sync: windows from one clip                                      |
+| `windows_per_clip`         | sync, sync_mfcc: windows from one clip                           |
+| `consecutive`              | sync: its windows start one frame after the other                |
+| `jpeg_quality`             | sync_mfcc: (least, most) of a JPEG recompression                 |
+| `max_words`                | words: places for the words of a window                          |
+| `vocabulary`               | words: class -> its words; others are skipped. See words.py      |
+| `min_word_count`           | words: 0 keeps `vocabulary`; else it is made of the words spoken |
+|                            | so often in the training split                                   |
 | `read_threads`             | threads that read and decode; 0 does it in the caller            |
 | `read_ahead_mb`            | bound of the examples kept ready, MiB for each process           |
 | `keep_decoded_mb`          | bound of the decoded pictures kept, MiB for each process; 0      |
