@@ -52,6 +52,49 @@ def mean_interval(values: Float[np.ndarray, " b"], *, seed: int) -> Interval:
     return _percentiles(float(values.mean()), redrawn)
 
 
+def share_interval(
+    right: Float[np.ndarray, " b"], total: Float[np.ndarray, " b"], *, seed: int
+) -> Interval:
+    """The share of all things that are right, from each clip's counts; clips are redrawn whole.
+
+    Raises:
+      ValueError: without any thing.
+    """
+    return share_ratio(np.stack([right, total], axis=1), None, seed=seed)
+
+
+def share_ratio(
+    first: Float[np.ndarray, "b 2"], second: Float[np.ndarray, "b 2"] | None, *, seed: int
+) -> Interval:
+    """The share of `first` over that of `second`, the same clips drawn for both; columns: right,
+    all. Without `second` the share itself.
+
+    Redraws in which a share has nothing to be of, or nothing right in `second`, do not count.
+
+    Raises:
+      ValueError: if that is so of the clips themselves.
+    """
+    counts = resample_counts(len(first), seed=seed)
+
+    def shares(weights: np.ndarray) -> np.ndarray:
+        of_first = _share(weights @ first)
+        if second is None:
+            return of_first
+        of_second = _share(weights @ second)
+        return of_first / np.where(of_second > 0, of_second, np.nan)
+
+    value = float(shares(np.ones((1, len(first))))[0])
+    if not np.isfinite(value):
+        raise ValueError("share: nothing to be a share of")
+    redrawn = shares(counts)
+    return _percentiles(value, redrawn[np.isfinite(redrawn)])
+
+
+def _share(counted: np.ndarray) -> np.ndarray:
+    right, total = counted[:, 0], counted[:, 1]
+    return right / np.where(total > 0, total, np.nan)
+
+
 def paired_mean_difference(
     first: Float[np.ndarray, " b"], second: Float[np.ndarray, " b"], *, seed: int
 ) -> Interval:

@@ -10,6 +10,7 @@ from talkjax.arrays import Bool, Float
 from talkjax.evals import baselines, ground_truth, landmarks
 from talkjax.evals.intervals import SeriesPair
 from talkjax.evals.landmarks import LipSeries
+from talkjax.evals.lip_reading import Spoken, WordRead
 
 # Rows with a comparison for each voice that the face was given.
 PER_VOICE = (
@@ -24,19 +25,22 @@ NAMES = ("opening", "width")
 @dataclasses.dataclass
 class ClipResult:
     """values: row -> key -> number; pairs: row -> series, as `report.POOLED` -> (pred, true) of
-    each voice (one where the row has but one)."""
+    each voice (one where the row has but one); read: row -> words, as a lip reader reads them."""
 
     values: dict[str, dict[str, float]]
     pairs: dict[str, dict[str, list[SeriesPair]]]
+    read: dict[str, tuple[WordRead, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """The voice of a clip: mel (s, m), which of its frames are silent (t,), what its labels say."""
+    """The voice of a clip: mel (s, m), which of its frames are silent (t,), what its labels say,
+    and its words, where an alignment is known."""
 
     mel: np.ndarray
     silent: np.ndarray
     known: ground_truth.Known | None
+    words: Spoken = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +62,13 @@ class Measured:
 
     seen: by what the frames are: "truth" and the rows that have a picture.
     swapped: by the clip whose voice the face was given.
+    read: by row, words as a lip reader reads them; {} without one.
     """
 
     values: dict[str, dict[str, float]]
     seen: dict[str, Seen]
     swapped: dict[str, Seen]
+    read: dict[str, tuple[WordRead, ...]]
 
 
 def see(landmarks_xy_px: Float[np.ndarray, "t 68 2"], known: ground_truth.Known | None) -> Seen:
@@ -120,7 +126,8 @@ def compare_lips(
             other = measured[voice].seen["truth"]
             asked["swapped_voice_vs_voice"].append((own.swapped[voice], other))
             asked["base_rate"].append((truth, other))
-    result = ClipResult(values={row: dict(v) for row, v in own.values.items()}, pairs={})
+    values = {row: dict(v) for row, v in own.values.items()}
+    result = ClipResult(values=values, pairs={}, read=own.read)
     for row, compared in asked.items():
         _add(result, row, [_compare(*both, reference_frame=reference_frame) for both in compared])
     if sound.known is not None:

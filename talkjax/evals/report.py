@@ -1,7 +1,8 @@
 """From per-clip values to metrics.json and a Markdown table.
 
 metrics.json: {"rows": {row: {key: {"mean", "low", "high"}}}, "differences": the same of paired
-differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}}.
+differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}};
+with a lip reader also "lip_reading", see `lip_reading.summary`.
 A measure without a meaning for a row is absent, never 0. Correlations of `rows` are those of
 all clips' frames put end to end, `*_correlation_centred` the same with each clip's means removed
 (resting mouths differ from clip to clip); `*_correlation_per_clip` is the mean of the clips' own.
@@ -22,6 +23,7 @@ from talkjax.evals import (
     image_quality,
     intervals,
     landmarks,
+    lip_reading,
     motion,
     runner,
     sync,
@@ -147,6 +149,7 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
     }
     labelled = {key for found in rows.values() for key in found} & ground_truth.KEYS
     known = {"ground_truth": ground_truth.protocol()} if labelled else {}
+    read = {clip: result.read for clip, result in results.items() if result.read}
     return {
         "rows": rows,
         "differences": {name: found for name, found in differences.items() if found},
@@ -160,7 +163,7 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
             "clips_per_row": counts,
             "voices_of": {clip: list(of) for clip, of in sorted(evaluation.voices.items())},
         },
-    }
+    } | ({"lip_reading": lip_reading.summary(read, seed=seed)} if read else {})
 
 
 def _in_order(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -296,6 +299,9 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
     if keys:
         table = _table(differences, list(differences), keys, with_intervals=several)
         parts += ["## Paired differences", "", *table, ""]
+    if "lip_reading" in contents:
+        reader = contents["protocol"]["lip_reader"]
+        parts += lip_reading.markdown(contents["lip_reading"], reader=reader)
     for name, value in contents["protocol"].items():
         if isinstance(value, Mapping) and "independence" in value:
             words = name.replace("_", " ")

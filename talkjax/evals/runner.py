@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from talkjax.evals import baselines, ground_truth, image_quality, landmarks, motion, sync
+from talkjax.evals import (
+    baselines,
+    ground_truth,
+    image_quality,
+    landmarks,
+    lip_reading,
+    motion,
+    sync,
+)
 from talkjax.evals.landmarks import LipSeries
 from talkjax.evals.lip_rows import (
     ClipResult,
@@ -41,6 +49,7 @@ class EvalClip:
       mel: (s, m) of its sound.
       audio_i16: (n,) 16 kHz.
       known: what its labels say, None without labels.
+      words: (start_s, end_s, word), () without an alignment.
     """
 
     truth_u8: np.ndarray
@@ -48,6 +57,7 @@ class EvalClip:
     mel: np.ndarray
     audio_i16: np.ndarray
     known: ground_truth.Known | None = None
+    words: lip_reading.Spoken = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Tools:
       hide_from: rows from this fraction of the side down are hidden from the model.
       num_voices: how many other voices each face is given; measures other than those of the lips
         are of the first.
+      reader: reads lips, or None.
     """
 
     generate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -72,6 +83,7 @@ class Tools:
     sync_stride: int
     hide_from: float
     num_voices: int
+    reader: lip_reading.Reader | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +160,7 @@ def _read_sounds(
                 raise ValueError(f"clip has {count} frames, want {MIN_CLIP_FRAMES} or more")
             level = motion.frame_level_dbfs(clip.audio_i16)[:count]
             silent = motion.silent_frames(level)
-            sounds[clip_id] = Sound(mel=clip.mel, silent=silent, known=clip.known)
+            sounds[clip_id] = Sound(mel=clip.mel, silent=silent, known=clip.known, words=clip.words)
         except ValueError as error:
             failed[clip_id] = str(error)
     return sounds, failed
@@ -194,8 +206,16 @@ def start_clip(
         scores = _sync_values(frames, sound, voice, critic=critic, stride=tools.sync_stride)
         for row, score in scores.items():
             values.setdefault(row, {}).update({f"{k}{suffix}": v for k, v in score.items()})
-    return lambda: _with_landmarks(
-        values, tracked, tracked_swapped, sound, voice, reference_frame=reference_frame
+    read: dict[str, tuple[lip_reading.WordRead, ...]] = {}
+    if tools.reader is not None:
+        shown = frames | {lip_reading.RECORDED: clip.truth_u8}
+        said_by_voice = () if voice is None else voice.words
+        read = lip_reading.read_rows(tools.reader, shown, sound.words, voice=said_by_voice)
+    return lambda: dataclasses.replace(
+        _with_landmarks(
+            values, tracked, tracked_swapped, sound, voice, reference_frame=reference_frame
+        ),
+        read=read,
     )
 
 
@@ -303,6 +323,7 @@ def _with_landmarks(
         values={row: found for row, found in values.items() if found},
         seen=seen,
         swapped={clip_id: see(found, sound.known) for clip_id, found in points_swapped.items()},
+        read={},
     )
 
 
