@@ -7,6 +7,7 @@ in the method, never here.
 import functools
 import importlib
 import inspect
+import logging
 import pathlib
 import pkgutil
 from collections.abc import Callable
@@ -18,8 +19,8 @@ from ml_collections import ConfigDict
 
 import talkjax.methods
 from talkjax.arrays import Batch, Nets, UInt8
-from talkjax.data import pipeline
-from talkjax.data.source import data_settings
+from talkjax.data import pipeline, words
+from talkjax.data.source import data_settings, open_source
 from talkjax.errors import UserError
 from talkjax.experts import load_experts
 from talkjax.methods.api import Method
@@ -28,8 +29,10 @@ from talkjax.train.files import hashable, plain
 from talkjax.train.job import Job, RunSettings
 from talkjax.train.loop import Hooks
 from talkjax.train.optim import make_optimizers
+from talkjax.train.required import parse_required
 from talkjax.train.rng import root_key, stream
 
+_log = logging.getLogger(__name__)
 PICTURE_ROWS = 4
 # From left to right; jit hands dicts back in alphabetical order.
 PICTURE_COLUMNS = ("input", "reference", "generated", "truth")
@@ -68,6 +71,39 @@ def element_spec(config: ConfigDict) -> Batch:
     """A global batch as shapes; reads no data."""
     specs = pipeline.batch_spec(config.data, batch_size=config.data.batch_size)
     return {name: jax.ShapeDtypeStruct(s.shape, s.dtype) for name, s in specs.items()}
+
+
+def with_vocabulary(config: ConfigDict) -> ConfigDict:
+    """A lip reader's config with the vocabulary that it will have; any other as it is.
+
+    Says how many words of the training split are in it.
+
+    Raises:
+      UserError: if there are none.
+    """
+    if config.data.sampler != "words":
+        return config
+    path, split = config.data.path, config.data.split
+    source = open_source(path, split)
+    counts = words.count_words(source[i].words for i in range(len(source)))
+    if config.data.min_word_count:
+        config = ConfigDict(config.to_dict())
+        config.data.vocabulary = words.counted_vocabulary(
+            counts, min_count=config.data.min_word_count, where=path
+        )
+    known = words.word_labels(config.data.vocabulary)
+    inside, total = sum(counts[word] for word in known), counts.total()
+    if not inside:
+        raise UserError(
+            f"{path}: none of the {total} words of split {split!r} is in data.vocabulary; make it "
+            "of what they are with --config.data.min_word_count=10, or prepare data that have "
+            "word alignments"
+        )
+    _log.info(
+        "%s: split %s: %d of %d words are in the vocabulary of %d, the others are skipped",
+        *(path, split, inside, total, len(known)),
+    )
+    return config
 
 
 def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -> Job:
@@ -129,20 +165,23 @@ def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIte
 
 def make_hooks(config: ConfigDict, job: Job) -> Hooks:
     """Validation, pictures and warnings of a config's method."""
-    settings, alerts = job.settings, getattr(method_module(config.method), "alerts", None)
+    settings, module = job.settings, method_module(config.method)
+    told = dict(alerts=getattr(module, "alerts", None), causes=getattr(module, "causes", None))
     validates = settings.validate_every_steps > 0 and job.method.scores_fn is not None
-    if settings.best_metric and not validates:
-        raise UserError(
-            "config.run.best_metric is set, but nothing validates; set run.validate_every_steps"
-        )
+    parse_required(settings.required)
+    for name in ("best_metric", "required"):
+        if getattr(settings, name) and not validates:
+            raise UserError(
+                f"config.run.{name} is set, but nothing validates; set run.validate_every_steps"
+            )
     shows = settings.picture_every_steps > 0 and "reference_u8" in job.element_spec
     if not validates and not shows:
-        return Hooks(alerts=alerts)
+        return Hooks(**told)
     data = make_data(config, split=config.validation.split, seed=0)
     return Hooks(
         validate=make_validate(config, job, data) if validates else None,
         pictures=make_pictures(job, data) if shows else None,
-        alerts=alerts,
+        **told,
     )
 
 

@@ -20,6 +20,7 @@ from talkjax.errors import UserError
 from talkjax.train.files import plain, read_json
 from talkjax.train.loop import check_config, fit
 from talkjax.train.metrics import show_duration
+from talkjax.train.required import RequirementMissed
 from talkjax.train.sharding import initialize_distributed
 from talkjax.train.stopping import Stopped
 
@@ -30,8 +31,10 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
     Raises:
       UserError: if the config, the data, an expert or the workdir is not as it must be.
       Stopped: when told to stop, after saving.
+      RequirementMissed: if it reached its end, but not `config.run.required`.
     """
     check_blocks(config)
+    config = assemble.with_vocabulary(config)
     if (workdir / "config.json").exists():
         # Before the data is opened and an expert copied; `fit` checks the checkpoint's own.
         check_config(
@@ -64,7 +67,8 @@ def start_devices(*, cpu_devices: int | None, multihost: bool) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command; returns the exit code (128 + signal when told to stop)."""
+    """The command; returns the exit code (128 + signal when told to stop, 1 when the
+    run missed `config.run.required`)."""
     return start(read_and_check(argv))
 
 
@@ -75,7 +79,8 @@ def start(values: flags.FlagValues) -> int:
     start_devices(cpu_devices=values.cpu_devices, multihost=values.multihost)
     workdir = pathlib.Path(values.workdir)
     if values.dry_run:
-        job = assemble.make_job(values.config, workdir=workdir, copy_experts=False)
+        config = assemble.with_vocabulary(values.config)
+        job = assemble.make_job(config, workdir=workdir, copy_experts=False)
         print(dry_run.describe(job))
         return 0
     start_s = time.perf_counter()
@@ -84,6 +89,9 @@ def start(values: flags.FlagValues) -> int:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal_number
+    except RequirementMissed as missed:
+        print(missed, file=sys.stderr)
+        return 1
     if jax.process_index() == 0:
         print(summary(values.config, workdir, spent_s=time.perf_counter() - start_s))
     return 0
@@ -101,6 +109,9 @@ def summary(config: ConfigDict, workdir: pathlib.Path, *, spent_s: float) -> str
     lines.append("  " + shlex.join(evaluate))
     if config.data.sampler == "talking":
         return "\n".join([*lines, "  " + shlex.join(generate)])
+    if config.data.sampler == "words":
+        reader = shlex.join(["--lip-reader", str(workdir)])
+        return "\n".join([*lines, f"  {reader} of `talkjax evaluate` of a generator"])
     expert = shlex.quote(f"--config.experts.sync.checkpoint={workdir}")
     judge = shlex.join(["--judge", str(workdir)])
     lines.append(
