@@ -1,6 +1,7 @@
 """`talkjax evaluate`: numbers for a checkpoint on clips it has not seen, beside its baselines.
 
-A generator is measured on every row of `evals/baselines.py`; a sync critic on how well it hears.
+A generator is measured on every row of `evals/baselines.py`; a sync critic on how well it hears,
+a lip reader on how well it reads.
 Writes metrics.json, report.md and pictures into the report folder.
 """
 
@@ -18,6 +19,7 @@ from talkjax.progress import Progress
 
 EXIT_CLIPS_FAILED = 3
 CRITIC_METHOD = "sync_critic"
+READER_METHOD = "lip_reader"
 LINEAR_CACHE = "linear_baseline.npz"
 
 
@@ -32,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="a sync critic that took no part in the training (without one, sync measures carry "
         "the suffix _training_critic or are absent)",
+    )
+    parser.add_argument(
+        "--lip-reader",
+        type=pathlib.Path,
+        help="a lip reader: how many words can be read off the lips (clips with word alignments)",
     )
     parser.add_argument(
         "--out", type=pathlib.Path, default="report", help="report folder (default: %(default)s)"
@@ -112,6 +119,9 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     if trained.config.method == CRITIC_METHOD:
         contents = _critic(args, trained, clips, protocol)
         title = f"Sync critic {path} on {args.split}"
+    elif trained.config.method == READER_METHOD:
+        contents = _reader(args, trained, clips, protocol, path=path)
+        title = f"Lip reader {path} on {args.split}"
     else:
         contents = _generator(args, trained, clips, protocol, path=path, track=track)
         title = f"{trained.config.method} {path} on {args.split}"
@@ -158,6 +168,20 @@ def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) 
     return contents
 
 
+def _reader(
+    args: argparse.Namespace, trained: Any, clips: Any, protocol: dict, *, path: pathlib.Path
+) -> dict[str, Any]:
+    from talkjax.commands import reader_parts
+    from talkjax.evals import report
+
+    reader = reader_parts.make_reader(trained)
+    protocol["lip_reader"] = reader_parts.identity(trained, path=path)
+    protocol["lip_reader"] |= reader_parts.words_protocol(reader, clips)
+    with Progress(len(clips.ids), label="lip reading") as bar:
+        found = reader_parts.evaluate_reader(clips.ids, clips, reader, on_clip_done=bar.step)
+    return report.metrics(found, protocol=protocol, seed=args.seed)
+
+
 def _generator(
     args: argparse.Namespace,
     trained: Any,
@@ -173,6 +197,12 @@ def _generator(
 
     predictor = Predictor(trained, batch_frames=args.batch)
     judges = parts.find_judges(args.judge, path, trained, data=args.data)
+    reader = None
+    if args.lip_reader is not None:
+        from talkjax.commands import reader_parts
+
+        reader, who = reader_parts.find_reader(args.lip_reader, data=args.data)
+        protocol["lip_reader"] = who | reader_parts.words_protocol(reader, clips)
     with landmarks.tracker(track, workers=args.workers) as tracker:
         linear, linear_notes = parts.linear_lips(
             args.data,
@@ -188,6 +218,7 @@ def _generator(
             sync_stride=args.sync_stride,
             hide_from=predictor.hide_from,
             num_voices=args.voices,
+            reader=reader,
         )
         with Progress(len(clips.ids), label="evaluate") as bar:
             found = runner.evaluate_clips(

@@ -75,7 +75,12 @@ class Clips:
             mel=record.mel.astype(np.float32),
             audio_i16=record.audio_i16,
             known=ground_truth.read_known(record.labels, record.texts, crop_to_source=crops),
+            words=record.words,
         )
+
+    def spoken(self) -> Iterator[tuple[tuple[float, float, str], ...]]:
+        """The words of each chosen clip, where an alignment is known; no picture is decoded."""
+        return (self._source[self._places[clip_id]].words for clip_id in self.ids)
 
     def fingerprint(self) -> str:
         """Changes with the chosen clips and their content."""
