@@ -3,8 +3,10 @@
     talkjax train --config configs/sync_critic_grid.py:cpu --workdir runs/critic \
         --config.data.path=data/grid
 
-Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores), `judge` (as cpu, other
-seed and width: judges what was trained against cpu), `smoke` (tiny, toy data).
+Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores), `sharp` (as cpu, mouths
+from 96 px crops; for measuring, not for training a 64 px generator), `judge` (as cpu, other seed
+and width: judges what was trained against cpu), `overfit` (as cpu, 50 clips: must pass before a
+long run), `smoke` (tiny, toy data).
 Measured results, with machine and date: benchmarks/README.md.
 """
 
@@ -12,7 +14,13 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("full", "cpu", "judge", "smoke")
+VARIANTS = ("full", "cpu", "sharp", "judge", "overfit", "smoke")
+
+
+# First and last row, first and last column, as fractions of the side.
+LOWER_HALF = (0.5, 1.0, 0.0, 1.0)
+# 32x64 of 96 px: lips and the skin about them, most of the jaw.
+MOUTH = (0.5625, 0.8958333, 0.1666667, 0.8333333)
 
 
 def get_config(variant: str = "full") -> ConfigDict:
@@ -31,6 +39,7 @@ def get_config(variant: str = "full") -> ConfigDict:
         clip_frames=5,
         mel_frames=16,
         windows_per_clip=4,
+        consecutive=False,
         keep_decoded_mb=1100.0,  # 21k frames of 128 px
     )
     config.model = ConfigDict(
@@ -40,12 +49,21 @@ def get_config(variant: str = "full") -> ConfigDict:
             min_gap_frames=2,
             temperature=0.07,
             dtype="float32",
+            views=1,
+            every_frames=1,
+            jitter=no_jitter(),
             sync=dict(
                 face_channels=(32, 64, 128, 256, 512, 512, 512),
                 face_repeats=(0, 2, 3, 2, 2, 2),
                 face_last_kernel=4,
                 audio_channels=(32, 64, 128, 256, 512),
                 audio_repeats=(2, 2, 2, 2),
+                region=LOWER_HALF,
+                ends="relu",
+                parts=1,
+                context_layers=0,
+                context_heads=1,
+                learned_temperature=False,
             ),
         )
     )
@@ -74,21 +92,29 @@ def _full(config: ConfigDict) -> ConfigDict:
 
 
 def _cpu(config: ConfigDict) -> ConfigDict:
-    """64 px and narrow nets: minutes on two cores."""
+    """64 px and narrow nets, negatives from the same 0.8 s: a quarter of an hour on two cores."""
     common.for_two_cores(config)
-    config.run.update(steps=1_200, validate_every_steps=200, save_every_steps=200)
-    config.data.windows_per_clip = 6
-    config.model.sync = ConfigDict(
-        dict(
-            face_channels=(16, 32, 64, 96, 128, 128),
-            face_repeats=(0, 1, 1, 1, 1),
-            face_last_kernel=4,
-            audio_channels=(16, 32, 64, 96, 128),
-            audio_repeats=(1, 1, 1, 1),
-        )
+    config.run.update(steps=2_000, validate_every_steps=250, save_every_steps=250)
+    config.run.best_metric = "max:retrieval"
+    near_misses(config)
+    config.model.sync.update(
+        face_channels=(16, 32, 64, 96, 128, 128),
+        face_repeats=(0, 1, 1, 1, 1),
+        audio_channels=(16, 32, 64, 96, 128),
+        audio_repeats=(1, 1, 1, 1),
     )
-    common.cosine(config.optim.sync, peak=1e-3, steps=1_200)
+    config.model.jitter = ConfigDict(light_jitter())
+    common.cosine(config.optim.sync, peak=1e-3, steps=config.run.steps)
     config.validation.batches = 12
+    return config
+
+
+def _sharp(config: ConfigDict) -> ConfigDict:
+    """As many pixels as `cpu`, of the mouth and its surroundings alone."""
+    config = _cpu(config)
+    config.data.update(image_size=96, keep_decoded_mb=1100.0)
+    config.model.image_size = 96
+    config.model.sync.region = MOUTH
     return config
 
 
@@ -101,24 +127,58 @@ def _judge(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def _overfit(config: ConfigDict) -> ConfigDict:
+    """Fifty clips, to be learnt by heart in minutes; the run fails if they are not."""
+    return fifty_clips(_cpu(config), steps=600)
+
+
 def _smoke(config: ConfigDict) -> ConfigDict:
     """Seconds; toy data. Sizes and the source change, the losses do not."""
     config = _cpu(config)
     common.for_smoke(config)
-    config.data.windows_per_clip = 3
-    config.model.sync = smoke_sync()
+    config.data.windows_per_clip = 7
+    config.model.sync.update(smoke_sync())
     config.optim.sync.update(warmup_steps=1, decay_steps=100)
     return config
 
 
 def smoke_sync() -> ConfigDict:
     """A critic of 32 px crops (16x32 lower halves)."""
-    return ConfigDict(
-        dict(
-            face_channels=(8, 8, 16, 16, 16),
-            face_repeats=(0, 0, 0, 0),
-            face_last_kernel=4,
-            audio_channels=(8, 8, 16, 16, 16),
-            audio_repeats=(0, 0, 0, 0),
-        )
+    small = dict(
+        face_channels=(8, 8, 16, 16, 16),
+        face_repeats=(0, 0, 0, 0),
+        audio_channels=(8, 8, 16, 16, 16),
+        audio_repeats=(0, 0, 0, 0),
     )
+    return ConfigDict(get_config("full").model.sync.to_dict() | small)
+
+
+def near_misses(config: ConfigDict) -> None:
+    """Each mouth is held against all sounds within 0.6 s of its clip, as an offset search does."""
+    config.data.update(batch_size=12, consecutive=True, windows_per_clip=16)
+    config.model.update(every_frames=5, min_gap_frames=1)
+
+
+def fifty_clips(config: ConfigDict, *, steps: int) -> ConfigDict:
+    """Trains and validates on the same fifty clips, and must tell them apart in the end."""
+    config.run.update(steps=steps, validate_every_steps=200, save_every_steps=steps)
+    config.run.required = "accuracy>=0.9"
+    config.data.split = config.validation.split = "train[:50]"
+    config.model.jitter = ConfigDict(no_jitter())
+    common.cosine(config.optim.sync, peak=1e-3, steps=steps)
+    return config
+
+
+def no_jitter() -> dict[str, float]:
+    """All frames as they are."""
+    return dict(brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0)
+
+
+def light_jitter() -> dict[str, float]:
+    """What one camera and one cropper do from day to day."""
+    return dict(brightness=0.1, contrast=0.15, colour=0.05, scale=0.04, shift=0.02, blur_px=0.0)
+
+
+def strong_jitter() -> dict[str, float]:
+    """Views for `visual` (papers' numbers: colour 20 %, 4 of 128 px, blur)."""
+    return dict(brightness=0.1, contrast=0.2, colour=0.2, scale=0.05, shift=0.03, blur_px=0.7)

@@ -4,6 +4,7 @@ A run keeps a copy of each expert in `experts/<name>` of its workdir, which then
 beside it. Only what passed the gate is kept, and what is kept is never exchanged.
 """
 
+import importlib
 import logging
 import pathlib
 from collections.abc import Mapping
@@ -181,10 +182,14 @@ def check_expert(
             "on more data"
         )
     theirs, ours = plain(expert["config"]), plain(config)
-    pairs = {
-        path: (_lookup(theirs, path), _lookup(ours, path))
-        for path in (*SAME_CONFIG, f"model.{name}")
-    }
+    pairs = {path: (_lookup(theirs, path), _lookup(ours, path)) for path in SAME_CONFIG}
+    # What runs saved before a setting existed lack of a net, its method knows.
+    module = importlib.import_module(f"talkjax.methods.{theirs['method']}")
+    complete = getattr(module, "net_settings", None)
+    nets = tuple(_lookup(config, f"model.{name}") for config in (theirs, ours))
+    if complete is not None and all(isinstance(net, Mapping) for net in nets):
+        nets = tuple(complete(hashable(net)) for net in nets)
+    pairs[f"model.{name}"] = nets
     for key in SAME_CROPS:
         crops = (_lookup(expert["data_settings"], key), _lookup(data_settings, key))
         pairs[f"crops prepared with {key}"] = crops

@@ -6,6 +6,7 @@ It imports little, so that a wrong path is said at once.
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 from talkjax.data import schema
@@ -44,13 +45,31 @@ def read_index(path: str | os.PathLike) -> dict[str, Any]:
     return index
 
 
+def part_of_split(split: str) -> tuple[str, int | None]:
+    """ "train" -> ("train", None); "train[:50]", its first 50 clips -> ("train", 50).
+
+    Raises:
+      UserError: if it is neither.
+    """
+    match = re.fullmatch(r"([^\[\]]+)(?:\[:([1-9]\d*)\])?", split)
+    if not match:
+        raise UserError(f"split: got {split!r}, want a name such as 'train', or 'train[:50]'")
+    return match[1], int(match[2]) if match[2] else None
+
+
 def check_split(path: str | os.PathLike, index: dict[str, Any], split: str) -> None:
-    """Raises UserError if the index has no clips of this split."""
+    """Raises UserError if the index has no clips of this split, or fewer than are asked for."""
+    whole, (split, wanted) = split, part_of_split(split)
     if split not in index["splits"] or not index["splits"][split]["clips"]:
         counts = ", ".join(f"{k}: {v['clips']}" for k, v in sorted(index["splits"].items()))
         raise UserError(
             f"{path}: split {split!r} has no clips (its splits: {counts or 'none'}); choose "
             f"another split, or prepare the data again: {how_to_hold_out(split)}"
+        )
+    if wanted and index["splits"][split]["clips"] < wanted:
+        raise UserError(
+            f"{path}: split {whole!r}: it has {index['splits'][split]['clips']} clips; ask for "
+            "fewer"
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from array_record.python import array_record_module
 
 from talkjax.data import fake, schema
-from talkjax.data.index import check_split, read_index
+from talkjax.data.index import check_split, part_of_split, read_index
 from talkjax.data.writer import ClipMeta
 from talkjax.errors import UserError
 from talkjax.ops import geometry
@@ -67,6 +67,8 @@ class Source(Protocol):
 def open_source(path: str | os.PathLike, split: str) -> Source:
     """Opens one split of a dataset folder, or of a toy such as "fake://8x75?size=64".
 
+    A split may be cut: "train[:50]" are the first 50 clips of "train".
+
     Raises:
       UserError: one line, if the folder, its index or a shard is missing, of another schema
         version, or broken, or if the split has no clips.
@@ -104,12 +106,13 @@ class FolderSource:
         self._folder = pathlib.Path(path)
         index = read_index(path)
         check_split(path, index, split)
+        split, count = part_of_split(split)
         self._shards = [self._folder / row["file"] for row in index["splits"][split]["shards"]]
         self.clips = tuple(
             Clip(**{field.name: row[field.name] for field in dataclasses.fields(Clip)})
             for row in index["clips"]
             if row["split"] == split
-        )
+        )[:count]
         self._readers = [
             self._open(shard, row["clips"])
             for shard, row in zip(self._shards, index["splits"][split]["shards"], strict=True)
@@ -183,12 +186,13 @@ class ToySource:
         self.path = path
         self.split = split
         self._toy = fake.parse(path)
+        self._split, count = part_of_split(split)
         self.clips = tuple(
             Clip(
-                clip_id=fake.clip_id(split, index),
+                clip_id=fake.clip_id(self._split, index),
                 source=path,
-                identity=fake.identity(split, index),
-                split=split,
+                identity=fake.identity(self._split, index),
+                split=self._split,
                 size_px=self._toy.size_px,
                 frames=self._toy.frames,
                 shard=0,
@@ -196,7 +200,7 @@ class ToySource:
                 sha256="",
             )
             for index in range(self._toy.clips)
-        )
+        )[:count]
         self._records: dict[int, schema.Record] = {}
         self._lock = threading.Lock()
 
@@ -206,6 +210,6 @@ class ToySource:
     def __getitem__(self, index: int) -> schema.Record:
         with self._lock:
             if index not in self._records:
-                data = schema.encode(fake.make_record(self._toy, self.split, index))
+                data = schema.encode(fake.make_record(self._toy, self._split, index))
                 self._records[index] = schema.decode(data)
             return self._records[index]

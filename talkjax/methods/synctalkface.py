@@ -28,7 +28,7 @@ from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.audio_lip_generator import AudioLipGenerator, GeneratorOut
 from talkjax.nets.audio_lip_memory import address_perplexity
 from talkjax.nets.discriminators import QualityDiscriminator
-from talkjax.nets.sync_critic import SyncCritic
+from talkjax.nets.sync_critic import SyncCritic, probability, seen
 from talkjax.ops import image, losses
 
 LIP_BATCH_STATISTICS = ("batch", "running")
@@ -203,8 +203,8 @@ class SyncTalkFace:
         return Generated(target, te, tr, out, updated)
 
     def embed_mouths(self, params: Nets, model_vars: Nets, clips) -> Float[Array, "b d"]:
-        """The critic's view of lower halves; it works on [0, 1]."""
-        halves = image.lower_half(clips) * 0.5 + 0.5
+        """The critic's view of its part of the crops; it works on [0, 1]."""
+        halves = seen(clips, self.critic.region) * 0.5 + 0.5
         variables = {"params": params["sync"], **model_vars["sync"]}
         return self.critic.apply(variables, halves, train=False, method="embed_face").unit
 
@@ -248,7 +248,8 @@ class SyncTalkFace:
 
         sound = self.embed_sound(params, model_vars, batch["mel_chunk"])
         cosines = jnp.sum(self.embed_mouths(params, model_vars, both) * _twice(sound), axis=-1)
-        sync = losses.binary_cross_entropy(cosines, jnp.ones_like(cosines))
+        in_sync = probability(cosines, self.critic.ends)
+        sync = losses.binary_cross_entropy(in_sync, jnp.ones_like(cosines))
 
         centre = out.lip.reshape(b, t, -1)[:, t // 2].astype(jnp.float32)
         centre = centre if self.lip_target_gradient else jax.lax.stop_gradient(centre)
@@ -346,7 +347,7 @@ def init_experts(key: Key, batch: Batch, **model: Any) -> Nets:
     """The frozen expert `sync` with random weights: for smoke runs that say so, nothing else."""
     critic = SyncCritic(**model["sync"])
     t, height, width = (*batch["pose_u8"].shape[1:4],)
-    clips = jnp.zeros((2, t, height // 2, width, 3))
+    clips = seen(jnp.zeros((2, t, height, width, 3)), critic.region)
     variables = critic.init(key, clips, jnp.zeros((2, *batch["mel_chunk"].shape[1:])), train=False)
     stats = {"batch_stats": variables["batch_stats"]}
     return {"sync": {"params": variables["params"], "vars": stats}}

@@ -12,8 +12,6 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array, Key
 
-# Weights of red, green and blue in brightness do not matter here: the mean will do.
-
 
 @dataclasses.dataclass(frozen=True)
 class Jitter:
@@ -42,6 +40,10 @@ class Jitter:
     def moves(self) -> bool:
         """Whether pixels change place."""
         return bool(self.scale or self.shift or self.blur_px)
+
+    @property
+    def changes(self) -> bool:
+        return self.moves or self.colours
 
     @property
     def colours(self) -> bool:

@@ -18,6 +18,7 @@ class RunSettings:
 
     Attributes:
       best_metric: see `Checkpoints`.
+      required: "<score>>=<number>": what the last validation must reach, "" for nothing.
       profile_steps: (first, last): these steps are traced into `profile/`; () = none.
     """
 
@@ -29,6 +30,7 @@ class RunSettings:
     picture_every_steps: int
     keep_checkpoints: int
     best_metric: str
+    required: str
     profile_steps: Sequence[int]
 
 

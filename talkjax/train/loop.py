@@ -22,13 +22,14 @@ from talkjax.errors import UserError
 from talkjax.train import sharding
 from talkjax.train.alerts import Alerts, FindAlerts
 from talkjax.train.begin import begin, placed_state
-from talkjax.train.checkpoint import Checkpoints
+from talkjax.train.checkpoint import Checkpoints, scores_at
 from talkjax.train.files import flat, plain, write_json
 from talkjax.train.job import Job, RunSettings
 from talkjax.train.metrics import MetricsWriter, Progress, Window
 from talkjax.train.pace import Pace
 from talkjax.train.pictures import write_png
 from talkjax.train.profiling import profiler
+from talkjax.train.required import check_required
 from talkjax.train.rng import root_key
 from talkjax.train.state import TrainState, evaluation_nets
 from talkjax.train.step import active_phases, train_step
@@ -47,11 +48,13 @@ class Hooks:
       validate: (params, model_vars) -> named scores over the validation set.
       pictures: (params, model_vars) -> named uint8 RGB pictures.
       alerts: what there is to warn of in a report or a validation, see `FindAlerts`.
+      causes: why a run may have missed what it requires, from the last logged values.
     """
 
     validate: Callable[[Nets, Nets], Mapping[str, float]] | None = None
     pictures: Callable[[Nets, Nets], Mapping[str, UInt8[np.ndarray, "h w 3"]]] | None = None
     alerts: FindAlerts | None = None
+    causes: Callable[[Mapping[str, float]], str] | None = None
 
 
 @runtime_checkable
@@ -79,6 +82,7 @@ def fit(
       UserError: if the workdir holds another run, or the config does not fit itself.
       NonFiniteLoss: naming the term and the step; nothing non-finite is ever saved.
       Stopped: after SIGTERM or SIGINT, when the state is on the disk.
+      RequirementMissed: at the end, if `settings.required` was not reached.
     """
     settings = job.settings
     checkpoints = Checkpoints(
@@ -108,9 +112,11 @@ def fit(
     alerts = Alerts(hooks.alerts, steps=settings.steps)
     progress.say(f"{workdir}: from step {start} to {settings.steps}")
     window, closed = Window(steps_in_flight=STEPS_IN_FLIGHT), None
+    told: dict[str, float] = {}
 
     def report(done: int, values: Mapping[str, float]) -> None:
         writer.scalars(done, values)
+        told.update(values)
         for warning in alerts.new(done, values):
             progress.say(f"WARNING step {done}: {warning}")
 
@@ -193,6 +199,10 @@ def fit(
                         stop.get("signal", signal.SIGTERM),
                     )
         checkpoints.wait()
+    last_scores = scores_at(settings.steps, scores)
+    passed = check_required(settings.required, last_scores, told=told, causes=hooks.causes)
+    if passed:
+        progress.say(passed)
     return state
 
 

@@ -35,6 +35,7 @@ def data_config(eight_clips):
             "mel_frames": 16,
             "audio_shift_frames": -2,
             "windows_per_clip": 3,
+            "consecutive": False,
             "flip": True,
             "reference": "any",
             "reference_min_gap_frames": 0,

@@ -22,7 +22,14 @@ TALKING = Talking(
     reference_min_gap_frames=0,
     pose_gap_frames=0,
 )
-SYNC = Sync(image_size=16, clip_frames=5, mel_frames=16, windows_per_clip=3, flip=False)
+SYNC = Sync(
+    image_size=16,
+    clip_frames=5,
+    mel_frames=16,
+    windows_per_clip=3,
+    consecutive=False,
+    flip=False,
+)
 
 
 def _rng(seed=0):

@@ -19,6 +19,7 @@ def get_config(variant: str = "") -> ConfigDict:
             picture_every_steps=0,
             keep_checkpoints=1,
             best_metric="max:accuracy",
+            required="",
             profile_steps=(),
         )
     )
@@ -32,6 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
             clip_frames=5,
             mel_frames=16,
             windows_per_clip=2,
+            consecutive=False,
             flip=False,
             read_threads=1,
             read_ahead_mb=8.0,
@@ -45,12 +47,23 @@ def get_config(variant: str = "") -> ConfigDict:
             min_gap_frames=5,
             temperature=0.1,
             dtype="float32",
+            views=1,
+            every_frames=1,
+            jitter=dict(
+                brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0
+            ),
             sync=dict(
                 face_channels=[4, 4, 4, 4, 8],
                 face_repeats=(0, 0, 0, 0),
                 face_last_kernel=4,
                 audio_channels=(4, 4, 4, 4, 8),
                 audio_repeats=(0, 0, 0, 0),
+                region=(0.5, 1.0, 0.0, 1.0),
+                ends="relu",
+                parts=1,
+                context_layers=0,
+                context_heads=1,
+                learned_temperature=False,
             ),
         )
     )

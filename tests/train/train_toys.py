@@ -134,6 +134,7 @@ def gan_job(*, steps=8, devices=None, optimizer="sgd", width=WIDTH, **changes):
         picture_every_steps=0,
         keep_checkpoints=2,
         best_metric="",
+        required="",
         profile_steps=(),
     )
     block = SGD | {"name": optimizer, "learning_rate": 0.05}
