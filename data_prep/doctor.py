@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from data_prep.coarse_sync import ClipFeatures, CoarseSync, clip_features, coarse_sync
 from data_prep.layouts import SPLITS, WITH_WORDS
+from data_prep.sync_check import Heard, Listener, SyncRules, apart, refusal, spread, sync_summary
 from data_prep.workfolder import REPORT_NAME
 from talkjax.data import schema
 from talkjax.data.source import FolderSource, read_index
@@ -56,9 +57,23 @@ class ClipFacts:
     has_words: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class SyncQuestion:
+    """A critic that judges every clip, what is wanted of its verdicts, and who it is."""
+
+    listener: Listener
+    rules: SyncRules
+    identity: Mapping[str, Any]
+
+
 @dataclasses.dataclass
 class Examination:
-    """All facts of a set, collected clip by clip."""
+    """All facts of a set, collected clip by clip.
+
+    Attributes:
+      heard: the critic's verdicts by clip, None of those too short for one; {} without a critic.
+      question: what it was asked.
+    """
 
     folder: Path
     index: dict[str, Any]
@@ -67,20 +82,23 @@ class Examination:
     sync_features: list[ClipFeatures] = dataclasses.field(default_factory=list)
     sync: CoarseSync | None = None
     report: dict[str, Any] | None = None
+    heard: dict[str, Heard | None] = dataclasses.field(default_factory=dict)
+    question: SyncQuestion | None = None
 
 
-def examine(folder: Path, *, on_record=None) -> Examination:
+def examine(folder: Path, *, on_record=None, question: SyncQuestion | None = None) -> Examination:
     """Reads a whole set.
 
     Args:
       folder: the data set.
       on_record: called with each record that can be read, in the order of the index.
+      question: for a critic, about each of them; what its rules reject is a problem.
 
     Raises:
       UserError: if the folder has no readable index, or the report of an older version. What is
         wrong beyond that is a problem in the result.
     """
-    found = Examination(folder, read_index(folder), report=_report(folder))
+    found = Examination(folder, read_index(folder), report=_report(folder), question=question)
     total = len(found.index["clips"])
     step = max(1, -(-total // SYNC_CLIPS))
     for number, record in enumerate(_records(found)):
@@ -89,6 +107,8 @@ def examine(folder: Path, *, on_record=None) -> Examination:
         found.clips.append(clip_facts(record))
         if number % step == 0:
             found.sync_features.append(clip_features(record))
+        if question is not None:
+            _ask(question, record, found)
         if on_record is not None:
             on_record(record)
     found.sync = coarse_sync(found.sync_features)
@@ -98,6 +118,15 @@ def examine(folder: Path, *, on_record=None) -> Examination:
             f"{folder / REPORT_NAME}: kept {found.report['kept']} clips, the index has {total}"
         )
     return found
+
+
+def _ask(question: SyncQuestion, record: schema.Record, found: Examination) -> None:
+    is_long = record.num_frames >= question.listener.least_frames
+    heard = question.listener(record) if is_long else None
+    found.heard[record.clip_id] = heard
+    refused = heard and refusal(heard, question.rules)
+    if refused:
+        found.problems.append(f"{record.clip_id}: {': '.join(refused)}")
 
 
 def _report(folder: Path) -> dict[str, Any] | None:
@@ -156,11 +185,12 @@ def summary(found: Examination) -> dict[str, Any]:
         "sources": None if found.report is None else found.report["sources"],
         "without_words": sum(not clip.has_words for clip in clips),
         "clips_with_notes": None if found.report is None else len(found.report["notes"]),
-        "clip_seconds": _spread(clip.seconds for clip in clips),
-        "face_px": _spread(clip.face_px for clip in clips),
-        "loudness_dbfs": _spread(clip.loudness_dbfs for clip in clips),
-        "quiet_fraction": _spread(clip.quiet for clip in clips),
+        "clip_seconds": spread(clip.seconds for clip in clips),
+        "face_px": spread(clip.face_px for clip in clips),
+        "loudness_dbfs": spread(clip.loudness_dbfs for clip in clips),
+        "quiet_fraction": spread(clip.quiet for clip in clips),
         "duplicates": _duplicates(clips),
+        "sync": _sync_summary(found),
         "coarse_sync": None if found.sync is None else dataclasses.asdict(found.sync),
     }
 
@@ -183,6 +213,7 @@ def warnings(found: Examination) -> list[str]:
             f"{len(wordless)} clips have no words, which layout {settings['layout']} comes with, "
             f"first {wordless[0]}; were their word files found?"
         )
+    lines += _shifted_as_a_whole(found.heard)
     sync = found.sync
     if sync is not None and sync.is_clear and abs(sync.lag_frames) > MAX_LAG_FRAMES:
         later = "picture" if sync.lag_frames > 0 else "sound"
@@ -195,6 +226,27 @@ def warnings(found: Examination) -> list[str]:
             "the coarse A/V check finds no clear lag: lips and sound may not belong together"
         )
     return lines
+
+
+def _shifted_as_a_whole(heard: Mapping[str, Heard | None]) -> list[str]:
+    """A warning where most clips have one and the same offset, and it is not zero."""
+    offsets = Counter(verdict.offset_frames for verdict in heard.values() if verdict)
+    if not offsets:
+        return []
+    offset, count = offsets.most_common(1)[0]
+    if not offset or 2 * count <= offsets.total():
+        return []
+    return [
+        f"by the critic {apart(offset)} in {count} of {offsets.total()} clips: the set seems "
+        "shifted as a whole"
+    ]
+
+
+def _sync_summary(found: Examination) -> dict[str, Any] | None:
+    question = found.question
+    if question is None:
+        return None
+    return sync_summary(found.heard, question.rules, identity=question.identity)
 
 
 def _records(found: Examination) -> Iterator[schema.Record | None]:
@@ -258,15 +310,6 @@ def _split_summary(clips: list[ClipFacts], split: str) -> dict[str, Any]:
         "identities": len(identities),
         "identities_also_in_other_splits": len(identities & elsewhere),
     }
-
-
-def _spread(values: Iterable[float]) -> dict[str, float] | None:
-    array = np.array(list(values))
-    if not len(array):
-        return None
-    quantiles = np.quantile(array, [0, 0.05, 0.5, 0.95, 1])
-    names = ("least", "low_5_percent", "median", "high_5_percent", "most")
-    return {name: round(float(value), 3) for name, value in zip(names, quantiles, strict=True)}
 
 
 def _dbfs(power: float) -> float:

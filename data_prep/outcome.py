@@ -20,10 +20,12 @@ FILTERS = {
     "damaged": "flat (grey) frames leave no good stretch that is long enough",
     "face_lost": "the face is missing and no good stretch is long enough",
     "bad_words": "the word file cannot be read",
+    "sync_confidence": "the critic's confidence is below min_confidence",
+    "sync_offset": "by the critic lips and sound are further apart than max_offset_frames",
     "crashed": "reading it kills the process",
 }
 # What cuts kept clips short.
-TRIMS = ("shot_cut", "damaged", "face_lost", "audio_short")
+TRIMS = ("shot_cut", "damaged", "face_lost", "audio_short", "sync_offset")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,10 +27,11 @@ from data_prep.layouts import (
     list_missing,
     passed_over,
 )
-from data_prep.outcome import Reject
+from data_prep.outcome import Kept, Reject
 from data_prep.pool import Crashed, run_tasks
-from data_prep.report import Meter, about_results, about_splits, speed
+from data_prep.report import Meter, about_results, about_splits, about_sync, speed
 from data_prep.settings import Settings
+from data_prep.sync_check import CriticSource, Listener, SyncCheck, checked
 from data_prep.workfolder import PLAN_NAME, REPORT_NAME, WorkFolder, plan_of, write_bytes
 from talkjax.data import schema, writer
 from talkjax.errors import UserError
@@ -48,6 +49,7 @@ class Task:
     clip: Clip
     settings: Settings
     out: str
+    sync: SyncCheck | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ def prepare(
     shards: int | None = None,
     fractions: Fractions = DEFAULT_FRACTIONS,
     split_by: str = "identity",
+    sync: SyncCheck | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     meter: Meter | None = None,
@@ -87,6 +90,7 @@ def prepare(
       beam_options: Beam's own flags, e.g. ["--runner=FlinkRunner", "--flink_master=host:8081"].
       shards: about how many for the largest split; None makes them 256 MiB each.
       fractions, split_by: see `layouts.list_clips`.
+      sync: a critic that judges each clip, and what follows; None asks none.
       overwrite: starts again where settings or sources differ from an earlier run.
       quiet: no progress.
       meter: started with the command; None takes the time of this call.
@@ -105,6 +109,8 @@ def prepare(
         "test_fraction": fractions.test,
         "split_by": split_by,
     }
+    if sync is not None:
+        asked |= {"sync": sync.settings()}
     plan = plan_of(layout, asked, clips)
     work = WorkFolder(out)
     same = is_same_plan(work, plan, overwrite=overwrite)
@@ -119,7 +125,7 @@ def prepare(
         if not same:
             work.erase()
             writer.write_json(out / PLAN_NAME, plan)
-        tasks = [Task(number, clip, settings, str(out)) for number, clip in enumerate(clips)]
+        tasks = [Task(number, clip, settings, str(out), sync) for number, clip in enumerate(clips)]
         todo = [task for task in tasks if work.outcome(task.number) is None]
         run(work, todo, workers=workers, quiet=quiet, total=len(tasks))
         unused = passed_over(layout, source, clips)
@@ -128,6 +134,8 @@ def prepare(
 
         def more(results: list[Result]) -> dict[str, Any]:
             about = about_results(results) | {"split": about_splits(results)}
+            if sync is not None:
+                about |= {"sync": about_sync(results, sync)}
             return about | {"passed_over": unused, "speed": speed(results, meter, **how)}
 
         about = {"missing": list_missing(layout, source), "speed": {}}
@@ -143,6 +151,7 @@ def run_task(task: Task) -> int:
     start_s = time.process_time()
     try:
         for clip, result in prepare_parts(task.clip, task.settings):
+            result, heard = _hear(result, task)
             if isinstance(result, Reject):
                 outcome = {"filter": result.filter, "detail": result.detail}
             else:
@@ -151,7 +160,7 @@ def run_task(task: Task) -> int:
                 outcome = {"frames": result.record.num_frames, "sha256": sha256}
                 work.save_part(task.number, len(parts), record)
             part = {"clip_id": clip.clip_id, "start_s": clip.start_s, "end_s": clip.end_s}
-            outcome |= dataclasses.asdict(result.about) | {"clip": part}
+            outcome |= dataclasses.asdict(result.about) | {"clip": part} | heard
             now_s = time.process_time()
             parts.append(outcome | {"cpu_s": now_s - start_s})
             start_s = now_s
@@ -160,6 +169,25 @@ def run_task(task: Task) -> int:
         raise
     work.save(task.number, {"parts": parts}, None)
     return task.number
+
+
+def _hear(result: Kept | Reject, task: Task) -> tuple[Kept | Reject, dict[str, Any]]:
+    """What the critic makes of a clip, and what the outcome notes of it; no critic, no change."""
+    if task.sync is None or isinstance(result, Reject):
+        return result, {}
+    result, heard = checked(
+        result,
+        _listener(task.sync.critic),
+        task.sync.rules,
+        min_seconds=task.settings.min_seconds,
+    )
+    return result, {"sync": heard}
+
+
+@functools.cache
+def _listener(critic: CriticSource) -> Listener:
+    """One per process: loading a critic takes longer than a clip."""
+    return critic.open()
 
 
 def _settle_splits(

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.assembly import Result, histogram
 from data_prep.outcome import FILTERS, TRIMS
+from data_prep.sync_check import Heard, SyncCheck, sync_summary
 
 
 class Meter:
@@ -59,6 +60,19 @@ def about_splits(results: Sequence[Result]) -> dict[str, Any]:
     clips = [result.clip for result in results if result.is_kept]
     moved = {c.split_key: f"{c.moved_from} -> {c.split}" for c in clips if c.moved_from}
     return {"keys": len({clip.split_key for clip in clips} - {""}), "moved": moved}
+
+
+def about_sync(results: Sequence[Result], check: SyncCheck) -> dict[str, Any]:
+    """What the critic heard (`sync_summary`), and the clips whose sound was moved, with frames."""
+    said = {r.clip.name: r.outcome["sync"] for r in results if "sync" in r.outcome}
+    heard = {
+        name: Heard(verdict["offset_frames"], verdict["confidence"]) if verdict else None
+        for name, verdict in said.items()
+    }
+    moves = {name: verdict["moved_frames"] for name, verdict in said.items() if verdict}
+    return sync_summary(heard, check.rules, identity=check.identity) | {
+        "moved": {name: frames for name, frames in moves.items() if frames}
+    }
 
 
 def speed(

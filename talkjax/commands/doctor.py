@@ -7,7 +7,8 @@ from typing import Any
 
 from data_prep.coarse_sync import MIN_CLARITY
 from data_prep.contact_sheet import ContactSheet
-from data_prep.doctor import MAX_LAG_FRAMES, QUIET_DBFS, examine, summary
+from data_prep.doctor import MAX_LAG_FRAMES, QUIET_DBFS, SyncQuestion, examine, summary
+from talkjax.commands.critic_arguments import add_critic_arguments, sync_rules
 from talkjax.data.schema import Record
 from talkjax.data.source import read_index
 from talkjax.data.writer import write_json
@@ -15,6 +16,8 @@ from talkjax.progress import Progress
 
 EXIT_BROKEN = 1
 MAX_LINES = 10
+# The longest bar of the histogram of offsets, characters.
+BAR = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write contact_sheet.png and doctor.json there",
     )
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    add_critic_arguments(parser, can_fix=False)
     parser.description += " Exit code 1 if something is broken."
 
 
 def run(args: argparse.Namespace) -> int:
-    total = len(read_index(args.data)["clips"])
+    index = read_index(args.data)
+    total = len(index["clips"])
+    question = _question(args, index["settings"])
     sheet = ContactSheet(total)
     with Progress(total, label="doctor") as progress:
 
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             sheet.add(record)
             progress.step()
 
-        facts = summary(examine(args.data, on_record=on_record))
+        facts = summary(examine(args.data, on_record=on_record, question=question))
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         sheet.save(args.out / "contact_sheet.png")
@@ -47,6 +53,20 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and not args.json:
         print(f"contact sheet and facts: {args.out}")
     return 0 if facts["ok"] else EXIT_BROKEN
+
+
+def _question(args: argparse.Namespace, settings: dict[str, Any]) -> SyncQuestion | None:
+    """What --critic and its rules ask for; None without them."""
+    rules = sync_rules(args)
+    if rules is None:
+        return None
+    # Imported on use: it loads nets, which nothing else here needs.
+    from talkjax.commands import listening
+
+    trained, identity = listening.find_critic(
+        args.critic, crops=settings, any_critic=args.any_critic
+    )
+    return SyncQuestion(listening.listener(trained), rules, identity)
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -62,6 +82,7 @@ def _text(facts: dict[str, Any]) -> str:
         *_spreads(facts),
         "",
         _sync(facts["coarse_sync"]),
+        *_heard(facts["sync"]),
         "",
     ]
     for title, entries in (("problem", facts["problems"]), ("warning", facts["warnings"])):
@@ -133,6 +154,42 @@ def _sync(sync: dict[str, Any] | None) -> str:
     if abs(lag) <= MAX_LAG_FRAMES:
         found += ", within what this check can tell"
     return f"lips and sound: {found if lag else 'in step'} ({how})"
+
+
+def _heard(sync: dict[str, Any] | None) -> list[str]:
+    """What a trained critic says: who it is, how many clips at which offset, the worst."""
+    if sync is None:
+        return []
+    accuracy = sync["critic"]["validation_accuracy"]
+    known = "unknown" if accuracy is None else f"{accuracy:.3f}"
+    lines = [
+        "",
+        f"lips and sound by the critic {sync['critic']['checkpoint']} (validation accuracy "
+        f"{known}): {_count(sync['measured'], 'clip')}"
+        + (f"; {sync['too_short']} too short for a verdict" if sync["too_short"] else ""),
+    ]
+    if not sync["measured"]:
+        return lines
+    lines.append("offset, frames   clips   (+: the picture is late, -: the sound)")
+    most = max(sync["offsets"].values())
+    for offset, count in sync["offsets"].items():
+        lines.append(f"{offset:>14}  {count:6}   {'#' * -(-BAR * count // most)}")
+    spread = sync["confidence"]
+    lines.append(
+        f"confidence: median {spread['median']:.3f}, 9 of 10 in {spread['low_5_percent']:.3f} to "
+        f"{spread['high_5_percent']:.3f}, all in {spread['least']:.3f} to {spread['most']:.3f}"
+    )
+    for title, names in (
+        ("least confident", sync["least_confident"]),
+        ("furthest apart", sync["furthest_off"]),
+    ):
+        lines += [f"{title}: {', '.join(_verdict(sync, name) for name in names)}"] if names else []
+    return lines
+
+
+def _verdict(sync: dict[str, Any], name: str) -> str:
+    verdict = sync["clips"][name]
+    return f"{name} ({verdict['offset_frames']:+d}, {verdict['confidence']:.3f})"
 
 
 def _count(number: int, name: str) -> str:

@@ -12,7 +12,9 @@ from data_prep.layouts.folder import SPLIT_BY
 from data_prep.prepare import RUNNERS, Prepared, prepare
 from data_prep.report import Meter
 from data_prep.settings import ON_DEFECT, SEVERAL_FACES, Settings
+from data_prep.sync_check import SyncCheck
 from data_prep.workfolder import REPORT_NAME
+from talkjax.commands.critic_arguments import add_critic_arguments, sync_rules
 from talkjax.commands.dataset_arguments import add_writing_arguments
 from talkjax.data.index import how_to_hold_out
 
@@ -72,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the face is lost, at cuts and damage: keep the longest good stretch, or "
         "reject the clip (default: %(default)s)",
     )
+    add_critic_arguments(parser, can_fix=True)
     splits = parser.add_argument_group("splits, for layouts without published ones")
     _add(splits, "--val-fraction", DEFAULT_FRACTIONS.val, None, "share of val")
     _add(splits, "--test-fraction", DEFAULT_FRACTIONS.test, None, "share of test")
@@ -97,17 +100,19 @@ def _add(group, flag: str, default: int | float, dest: str | None, text: str) ->
 
 def run(args: argparse.Namespace) -> int:
     names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(args, name) for name in names})
     done = prepare(
         args.source,
         args.out,
         layout=args.layout,
-        settings=Settings(**{name: getattr(args, name) for name in names}),
+        settings=settings,
         workers=args.workers,
         runner=args.runner,
         beam_options=args.beam_option,
         shards=args.shards,
         fractions=Fractions(val=args.val_fraction, test=args.test_fraction),
         split_by=args.split_by,
+        sync=_sync_check(args, settings),
         overwrite=args.overwrite,
         quiet=args.json,
         meter=Meter(whole_process=True),
@@ -118,6 +123,20 @@ def run(args: argparse.Namespace) -> int:
         else _summary(args.out, done)
     )
     return 0
+
+
+def _sync_check(args: argparse.Namespace, settings: Settings) -> SyncCheck | None:
+    """What --critic and its rules ask for; None without them."""
+    rules = sync_rules(args)
+    if rules is None:
+        return None
+    # Imported on use: it loads nets, which nothing else here needs.
+    from talkjax.commands import listening
+
+    _, identity = listening.find_critic(
+        args.critic, crops=settings.as_json(), any_critic=args.any_critic
+    )
+    return SyncCheck(listening.stored(args.critic, identity), rules, identity)
 
 
 def _summary(out: Path, done: Prepared) -> str:
@@ -146,11 +165,22 @@ def _summary(out: Path, done: Prepared) -> str:
         lines += [f"  {count:5}  {name}" for name, count in report["filters"].items() if count]
     if any(report["trimmed"].values()):
         lines.append(f"kept but shortened: {_counts(report['trimmed'])}")
+    if "sync" in report:
+        lines.append(_sync(report["sync"]))
     lines += _left_out(report)
     if not done.was_complete:
         lines.append(_speed(report["speed"]))
     lines.append(f"each reject with its reason: {out / REPORT_NAME}")
     return "\n".join(lines + _warnings(report, index))
+
+
+def _sync(sync: dict[str, Any]) -> str:
+    offsets = ", ".join(f"{count} at {offset}" for offset, count in sync["offsets"].items())
+    line = f"lips and sound by the critic: {sync['measured']} clips measured"
+    line += f" (frames late: {offsets})" if offsets else ""
+    if sync["too_short"]:
+        line += f", {sync['too_short']} too short for a verdict and kept"
+    return line + (f"; sound of {len(sync['moved'])} moved" if sync["moved"] else "")
 
 
 def _left_out(report: dict[str, Any]) -> list[str]:
