@@ -34,10 +34,11 @@ class ClipResult:
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """The voice of a clip: mel (s, m), which of its frames are silent (t,), what its labels say,
-    and its words, where an alignment is known."""
+    """The voice of a clip: mel (s, m), its samples (n,), which of its frames are silent (t,), what
+    its labels say, and its words, where an alignment is known."""
 
     mel: np.ndarray
+    audio_i16: np.ndarray
     silent: np.ndarray
     known: ground_truth.Known | None
     words: Spoken = ()

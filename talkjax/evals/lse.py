@@ -14,12 +14,12 @@ Rudrabha/Wav2Lip.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from talkjax.arrays import Float, Int
+from talkjax.arrays import Float, Int, UInt8
 from talkjax.ops.mfcc import STEPS_PER_FRAME, mfcc_windows
 
 MAX_SHIFT_FRAMES = 15
@@ -94,6 +94,38 @@ def score_clip(
     return score_of(shift_distances(heard.lips, heard.sound))
 
 
+def score_rows(
+    rows_u8: Mapping[str, UInt8[np.ndarray, "t h w 3"]],
+    own_i16: Int[np.ndarray, " n"],
+    voice_i16: Int[np.ndarray, " m"] | None,
+    *,
+    judge: Judge,
+    prepare: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]],
+) -> dict[str, dict[str, float]]:
+    """Scores of the rows of `baselines`, each with the clip's own sound.
+
+    Args:
+      rows_u8: row -> its frames. `shuffled_audio` and `ground_truth` are heard with the voice as
+        well, as `swapped_voice_vs_voice` and `ground_truth_shuffled`.
+      own_i16: the clip's own sound.
+      voice_i16: the voice that drove `shuffled_audio`; None if there was none.
+      prepare: frames as they are -> pictures at the judge's side.
+    """
+    lips = {row: embed_lips(prepare(frames), judge) for row, frames in rows_u8.items()}
+    own = embed_sound(own_i16, _windows_of(own_i16), judge)
+    heard_with = {row: (row, own) for row in rows_u8}
+    if voice_i16 is not None:
+        voice = embed_sound(voice_i16, _windows_of(voice_i16), judge)
+        heard_with["swapped_voice_vs_voice"] = ("shuffled_audio", voice)
+        heard_with["ground_truth_shuffled"] = ("ground_truth", voice)
+    values = {}
+    for row, (made, sound) in heard_with.items():
+        both = min(len(lips[made]), len(sound))
+        distances = shift_distances(lips[made][:both], sound[:both])
+        values[row] = score_of(distances).values()
+    return values
+
+
 def embed_clip(
     frames_u8: Iterable[np.ndarray], audio_i16: Int[np.ndarray, " n"], judge: Judge
 ) -> Heard:
@@ -107,14 +139,20 @@ def embed_clip(
     Raises:
       ValueError: if there are fewer than `LEAST_FRAMES` frames or as much sound.
     """
-    heard_frames = len(audio_i16) // SAMPLES_PER_FRAME
-    if heard_frames < LEAST_FRAMES:
+    heard_frames = _windows_of(audio_i16) + WINDOW_FRAMES
+    lips = embed_lips(itertools.islice(frames_u8, heard_frames), judge)
+    return Heard(lips, embed_sound(audio_i16, len(lips), judge))
+
+
+def _windows_of(audio_i16: np.ndarray) -> int:
+    """How many windows so much sound has."""
+    windows = len(audio_i16) // SAMPLES_PER_FRAME - WINDOW_FRAMES
+    if windows < 1:
         raise ValueError(
             f"clip has {len(audio_i16)} samples of sound, SyncNet needs "
             f"{LEAST_FRAMES * SAMPLES_PER_FRAME} ({LEAST_FRAMES} frames)"
         )
-    lips = embed_lips(itertools.islice(frames_u8, heard_frames), judge)
-    return Heard(lips, embed_sound(audio_i16, len(lips), judge))
+    return windows
 
 
 def embed_lips(frames_u8: Iterable[np.ndarray], judge: Judge) -> Float[np.ndarray, "w d"]:

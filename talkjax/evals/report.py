@@ -64,6 +64,7 @@ DIFFERENCES = (
     ("swapped_voice_vs_face", "still_hidden"),
     ("ground_truth", "ground_truth_shuffled"),
 )
+LSE_HEADING = "LSE by SyncNet"
 TABLES = (
     ("Pictures", ("psnr", "ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_centred")),
     (
@@ -84,6 +85,7 @@ TABLES = (
         ),
     ),
     ("Sync", ("sync_distance", "sync_confidence", "sync_offset", "sync_distance_unshifted")),
+    (LSE_HEADING, ("lse_d", "lse_c", "lse_offset", "lse_d_unshifted")),
     (
         "Against the labels: lips",
         (
@@ -125,12 +127,15 @@ DIFFERENCE_KEYS = (
     "opening_correlation_framewise",
     "width_correlation_framewise",
     "sync_distance",
+    "lse_d",
+    "lse_c",
 )
 DIGITS = {
     "psnr": 2,
     "psnr_mouth": 2,
     "lag_ms": 0,
     "sync_offset": 2,
+    "lse_offset": 2,
     "label_lag_ms": 0,
     "blinks_per_minute": 1,
     "blink_ms": 0,
@@ -293,6 +298,9 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         ]
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
+            if heading == LSE_HEADING:
+                # Scores of different judges cannot be compared, so the judge stands beside them.
+                heading = f"{heading}: {contents['protocol']['syncnet']['label']}"
             parts += [f"## {heading}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
     differences = contents["differences"]
     keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]

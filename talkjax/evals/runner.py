@@ -74,6 +74,7 @@ class Tools:
       num_voices: how many other voices each face is given; measures other than those of the lips
         are of the first.
       reader: reads lips, or None.
+      lse: scores the rows by SyncNet (`lse.score_rows` with its judge), or None.
     """
 
     generate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -84,6 +85,7 @@ class Tools:
     hide_from: float
     num_voices: int
     reader: lip_reading.Reader | None = None
+    lse: Callable[..., dict[str, dict[str, float]]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +162,13 @@ def _read_sounds(
                 raise ValueError(f"clip has {count} frames, want {MIN_CLIP_FRAMES} or more")
             level = motion.frame_level_dbfs(clip.audio_i16)[:count]
             silent = motion.silent_frames(level)
-            sounds[clip_id] = Sound(mel=clip.mel, silent=silent, known=clip.known, words=clip.words)
+            sounds[clip_id] = Sound(
+                mel=clip.mel,
+                audio_i16=clip.audio_i16,
+                silent=silent,
+                known=clip.known,
+                words=clip.words,
+            )
         except ValueError as error:
             failed[clip_id] = str(error)
     return sounds, failed
@@ -206,6 +214,10 @@ def start_clip(
         scores = _sync_values(frames, sound, voice, critic=critic, stride=tools.sync_stride)
         for row, score in scores.items():
             values.setdefault(row, {}).update({f"{k}{suffix}": v for k, v in score.items()})
+    if tools.lse is not None:
+        scores = tools.lse(frames, clip.audio_i16, None if voice is None else voice.audio_i16)
+        for row, score in scores.items():
+            values.setdefault(row, {}).update(score)
     read: dict[str, tuple[lip_reading.WordRead, ...]] = {}
     if tools.reader is not None:
         shown = frames | {lip_reading.RECORDED: clip.truth_u8}

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from talkjax.arrays import Array, Batch, Float, Key, Nets
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.syncnet import SyncNet
-from talkjax.ops import image
+from talkjax.ops import image, pairs
 
 # What a coin gets, and how far above it a judge must be before it is believed.
 CHANCE, CHANCE_MARGIN = 0.5, 0.05
@@ -99,11 +99,16 @@ class SyncNetTraining:
         )
         return embedded.lips.reshape(b, w, -1), embedded.sound.reshape(b, w, -1), updated
 
+    def false_pairs(self, batch: Batch) -> Float[Array, "b w w"]:
+        """1 where two windows of a clip are far enough apart to be called out of sync."""
+        starts = batch["start_frames"]
+        return pairs.false_pairs(starts, starts, min_gap_frames=self.min_gap_frames)
+
     def loss(self, params: Nets, model_vars: Nets, batch: Batch, key: Key) -> LossOut:
         """The contrastive loss, and what it means in accuracy."""
         del key
         lips, sounds, updated = self.embed(params, model_vars, batch, train=True)
-        false = _false_pairs(batch["start_frames"], self.min_gap_frames)
+        false = self.false_pairs(batch)
         distances = pair_distances(lips, sounds)
         named = _measures(distances, false)
         scalars = {name: jnp.mean(jax.lax.stop_gradient(value)) for name, value in named.items()}
@@ -124,7 +129,7 @@ class SyncNetTraining:
         """Validation; `accuracy` (chance 0.5) chooses the best step."""
         del key
         lips, sounds, _ = self.embed(params, model_vars, batch, train=False)
-        false = _false_pairs(batch["start_frames"], self.min_gap_frames)
+        false = self.false_pairs(batch)
         distances = pair_distances(lips, sounds)
         loss = contrastive_loss(distances, false, margin=self.margin)
         return _measures(distances, false) | {"contrastive": loss}
@@ -153,7 +158,7 @@ def contrastive_loss(
     """
     true = jnp.mean(jnp.square(jnp.diagonal(distances, axis1=1, axis2=2)), axis=-1)
     missing = jnp.square(jnp.maximum(margin - distances, 0.0))
-    return 0.5 * (0.5 * true + 0.5 * _mean_where(missing, false))
+    return 0.5 * (0.5 * true + 0.5 * pairs.mean_where(missing, false))
 
 
 def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
@@ -188,23 +193,11 @@ def _rows(x):
     return x.reshape(-1, *x.shape[2:])
 
 
-def _false_pairs(starts, min_gap_frames: int) -> Float[Array, "b w w"]:
-    """1 where two windows of a clip are far enough apart to be called out of sync."""
-    gap = jnp.abs(starts[:, :, None] - starts[:, None, :])
-    return (gap >= min_gap_frames).astype(jnp.float32)
-
-
-def _mean_where(x: Float[Array, "b v w"], mask: Float[Array, "b v w"]) -> Float[Array, " b"]:
-    # A clip may have no false pair by chance; then its mean is 0 and so is its weight.
-    return jnp.sum(x * mask, axis=(1, 2)) / jnp.maximum(jnp.sum(mask, axis=(1, 2)), 1.0)
-
-
 def _measures(distances, false) -> dict[str, Float[Array, " b"]]:
     """Share of same-clip pairs ranked rightly (chance 0.5), and both mean distances."""
-    true = jnp.diagonal(distances, axis1=1, axis2=2)
-    closer = (true[:, :, None] < distances).astype(jnp.float32)
+    true = jnp.broadcast_to(jnp.eye(distances.shape[1])[None], distances.shape)
     return {
-        "accuracy": _mean_where(closer, false),
-        "distance_true": jnp.mean(true, axis=-1),
-        "distance_false": _mean_where(distances, false),
+        "accuracy": pairs.ranked_rightly(-distances, true, false),
+        "distance_true": pairs.mean_where(distances, true),
+        "distance_false": pairs.mean_where(distances, false),
     }
