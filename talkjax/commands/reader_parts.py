@@ -14,6 +14,7 @@ from talkjax.data.words import count_words, word_classes, word_labels
 from talkjax.errors import UserError
 from talkjax.evals import baselines, lip_reading
 from talkjax.evals.runner import ClipResult, Evaluation
+from talkjax.ops.image import MOUTH
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import hashable
 from talkjax.train.trained import Trained
@@ -93,7 +94,9 @@ def evaluate_reader(
             clip = load(clip_id)
             rows = {
                 lip_reading.RECORDED: clip.truth_u8,
-                "still_mouth": baselines.still_mouth(clip.truth_u8, clip.truth_u8[0]),
+                "still_hidden": baselines.still_hidden(
+                    clip.truth_u8, clip.truth_u8[0], hide_from=MOUTH[0]
+                ),
             }
             read = lip_reading.read_rows(reader, rows, clip.words)
             results[clip_id] = ClipResult(values={}, pairs={}, read=read)
