@@ -1,7 +1,7 @@
 """`talkjax evaluate`: numbers for a checkpoint on clips it has not seen, beside its baselines.
 
-A generator is measured on every row of `evals/baselines.py`; a sync critic on how well it hears,
-a lip reader on how well it reads.
+A generator is measured on every row of `evals/baselines.py`; a sync critic or a SyncNet on how
+well it hears, a lip reader on how well it reads.
 Writes metrics.json, report.md and pictures into the report folder.
 """
 
@@ -20,6 +20,7 @@ from talkjax.progress import Progress
 EXIT_CLIPS_FAILED = 3
 CRITIC_METHOD = "sync_critic"
 READER_METHOD = "lip_reader"
+SYNCNET_METHOD = "syncnet"
 LINEAR_CACHE = "linear_baseline.npz"
 
 
@@ -34,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="a sync critic that took no part in the training (without one, sync measures carry "
         "the suffix _training_critic or are absent)",
+    )
+    parser.add_argument(
+        "--syncnet",
+        type=pathlib.Path,
+        help="a SyncNet, public weights or trained here: LSE-D, LSE-C and offset of every row",
     )
     parser.add_argument(
         "--lip-reader",
@@ -105,9 +111,12 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     started_s = time.monotonic()
     path = args.workdir or args.checkpoint
     trained = load_trained(path, step=args.step)
-    parts.check_crops(trained, path, args.data)
     source = open_source(args.data, args.split)
     image_size = int(trained.config.data.image_size)
+    if trained.config.method == SYNCNET_METHOD:
+        image_size = 8  # it is shown the crops at the evaluation size, whatever its own
+    else:
+        parts.check_crops(trained, path, args.data)
     clips = parts.Clips(source, image_size=image_size, limit=args.clips)
     protocol = parts.subject(trained, path=path) | {
         "data": str(args.data),
@@ -119,6 +128,9 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     if trained.config.method == CRITIC_METHOD:
         contents = _critic(args, trained, clips, protocol)
         title = f"Sync critic {path} on {args.split}"
+    elif trained.config.method == SYNCNET_METHOD:
+        contents = _syncnet(args, trained, clips, protocol, path=path)
+        title = f"SyncNet {path} on {args.split}"
     elif trained.config.method == READER_METHOD:
         contents = _reader(args, trained, clips, protocol, path=path)
         title = f"Lip reader {path} on {args.split}"
@@ -168,6 +180,29 @@ def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) 
     return contents
 
 
+def _syncnet(
+    args: argparse.Namespace, trained: Any, clips: Any, protocol: dict, *, path: pathlib.Path
+) -> dict[str, Any]:
+    from talkjax.commands import syncnet_parts
+    from talkjax.evals import critic_report, lse_report, report
+
+    judge = syncnet_parts.make_judge(trained, path)
+    syncnet_parts.check_crop_motion(judge, args.data)
+    with Progress(len(clips.ids), label="SyncNet") as bar:
+        found = lse_report.evaluate_judge(
+            clips.ids,
+            clips,
+            judge.net,
+            prepare=judge.prepare,
+            seed=args.seed,
+            on_clip_done=bar.step,
+        )
+    protocol |= {"syncnet": judge.identity(), "chance": lse_report.CHANCE, "seed": args.seed}
+    contents = report.metrics(found, protocol=protocol, seed=args.seed)
+    histogram = critic_report.offset_histogram(found, seed=args.seed, key="lse_offset")
+    return contents | {"offset_histogram": histogram}
+
+
 def _reader(
     args: argparse.Namespace, trained: Any, clips: Any, protocol: dict, *, path: pathlib.Path
 ) -> dict[str, Any]:
@@ -197,7 +232,14 @@ def _generator(
 
     predictor = Predictor(trained, batch_frames=args.batch)
     judges = parts.find_judges(args.judge, path, trained, data=args.data)
-    reader = None
+    row_scores = reader = None
+    if args.syncnet is not None:
+        from talkjax.commands import syncnet_parts
+
+        syncnet = syncnet_parts.find_judge(
+            args.syncnet, path, experts=trained.experts, data=args.data
+        )
+        row_scores, protocol["syncnet"] = syncnet_parts.row_scores(syncnet), syncnet.identity()
     if args.lip_reader is not None:
         from talkjax.commands import reader_parts
 
@@ -219,6 +261,7 @@ def _generator(
             hide_from=predictor.hide_from,
             num_voices=args.voices,
             reader=reader,
+            lse=row_scores,
         )
         with Progress(len(clips.ids), label="evaluate") as bar:
             found = runner.evaluate_clips(

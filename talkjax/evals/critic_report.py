@@ -94,11 +94,11 @@ def _score(shifted: np.ndarray) -> dict[str, float]:
     }
 
 
-def offset_histogram(evaluation: Evaluation, *, seed: int) -> dict[str, Any]:
+def offset_histogram(
+    evaluation: Evaluation, *, seed: int, key: str = "sync_offset"
+) -> dict[str, Any]:
     """Share of clips by offset (frames), with intervals; offsets that no clip has are absent."""
-    offsets = np.array(
-        [r.values["ground_truth"]["sync_offset"] for r in evaluation.results.values()]
-    )
+    offsets = np.array([r.values["ground_truth"][key] for r in evaluation.results.values()])
     return {
         f"{int(offset)}": intervals.mean_interval(
             (offsets == offset).astype(np.float64), seed=seed
