@@ -207,7 +207,8 @@ class StyleGan2(nn.Module):
         train: bool,
     ) -> Float[Array, "b h w 3"]:
         """Pictures of noise z: `synthesize` of `map_styles`."""
-        return self.synthesize(self.map_styles(z, truncation=truncation, train=train), noise=noise)
+        ws = self.map_styles(z, truncation=truncation, train=train)
+        return self.synthesize(ws, noise=noise, train=train)
 
     def map_styles(
         self,
@@ -223,7 +224,7 @@ class StyleGan2(nn.Module):
         )
 
     def synthesize(
-        self, ws: Float[Array, "b e d"], *, noise: Noise = "const"
+        self, ws: Float[Array, "b e d"], *, noise: Noise = "const", train: bool
     ) -> Float[Array, "b h w 3"]:
         """Pictures (RGB, nominally in [-1, 1], not clipped, float32) of W+.
 
@@ -231,10 +232,12 @@ class StyleGan2(nn.Module):
           ws: styles, from the coarsest.
           noise: "const": the stored maps, the same for all; "random": fresh ones, from the
             stream "noise"; "none"; or the maps themselves, one for each styled convolution.
+          train: has no effect; every net takes it.
 
         Raises:
           ValueError: if the number of styles or of maps is another than the net's.
         """
+        del train
         return self.synthesis(ws, noise=noise)
 
 

@@ -83,7 +83,7 @@ def pictures():
     def run(net, variables, ws, noise):
         key = (net, noise if isinstance(noise, str) else "maps")
         if key not in compiled:
-            options = dict(method="synthesize")
+            options = dict(method="synthesize", train=False)
             if isinstance(noise, str):
                 function = lambda v, ws: net.apply(v, ws, noise=noise, **options)  # noqa: E731
             else:
@@ -155,6 +155,7 @@ def first_layers(net, variables, ws, noise):
             v,
             ws,
             noise=noise,
+            train=False,
             method="synthesize",
             capture_intermediates=lambda module, _: module.name in names,
             mutable=["intermediates"],
