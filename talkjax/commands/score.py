@@ -1,0 +1,137 @@
+"""`talkjax score`: LSE-D, LSE-C and offset of any videos, by SyncNet."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from talkjax.errors import UserError
+
+EXIT_VIDEOS_FAILED = 3
+# The protocol's two, and the crops of our records.
+VARIANTS = ("whole", "track", "aligned")
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description += (
+        " Numbers of different judges cannot be compared, nor those of different variants."
+    )
+    parser.add_argument(
+        "videos", metavar="VIDEO", type=Path, nargs="+", help="video files, or folders of them"
+    )
+    parser.add_argument(
+        "--syncnet",
+        type=Path,
+        required=True,
+        metavar="CKPT",
+        help="a SyncNet: imported public weights, or a workdir or export of one trained here",
+    )
+    parser.add_argument(
+        "--variant",
+        choices=VARIANTS,
+        help="what the judge is shown: the whole frame (videos that are face crops already), a "
+        "crop that follows the face, both as in Wav2Lip's evaluation, or the aligned crop of our "
+        "records (default: track for public weights, aligned for a judge trained here)",
+    )
+    parser.add_argument(
+        "--min-track",
+        type=int,
+        metavar="FRAMES",
+        help="leave out stretches in which the face is seen less long (default: 25; Wav2Lip's "
+        "evaluation drops 100 and less)",
+    )
+    parser.add_argument(
+        "--min-face", type=float, metavar="PX", help="leave out smaller faces (default: 100)"
+    )
+    parser.add_argument("--step", type=int, help="checkpoint step (default: best, else latest)")
+    parser.add_argument("--out", type=Path, help="write everything as JSON to this file")
+    parser.add_argument(
+        "--allow-failures", action="store_true", help="exit 0 although some videos failed"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    paths = find_videos(args.videos)
+    from talkjax.commands import syncnet_parts, video_lse
+    from talkjax.evals import report
+    from talkjax.media.sync_crops import MEDIAN_FRAMES
+
+    if args.min_track is not None and args.min_track < MEDIAN_FRAMES:
+        raise UserError(f"--min-track: got {args.min_track}, want {MEDIAN_FRAMES} or more")
+    judge = syncnet_parts.load_judge(args.syncnet, step=args.step)
+    given = {"min_track_frames": args.min_track, "min_face_px": args.min_face}
+    settings = video_lse.Settings(
+        variant=args.variant or video_lse.default_variant(judge),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    if settings.variant == "aligned" and judge.is_public:
+        raise UserError(
+            f"{args.syncnet}: public weights say nothing of aligned crops; give --variant track or "
+            "whole"
+        )
+    scored, failed = {}, {}
+    for path in paths:
+        try:
+            scored[str(path)] = video_lse.score_video(path, judge, settings)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            failed[str(path)] = str(error)
+    contents = {
+        "judge": judge.identity(),
+        "protocol": video_lse.protocol(settings),
+        "videos": scored,
+        "mean": _means(list(scored.values()), video_lse.KEYS),
+        "failed": failed,
+    }
+    if args.out is not None:
+        report.write_json(args.out, contents)
+    print(json.dumps(contents, indent=2) if args.json else _text(contents, video_lse.KEYS))
+    for note in (note for one in scored.values() for note in one["notes"]):
+        print(f"talkjax score: {note}", file=sys.stderr)
+    for error in failed.values():
+        print(f"talkjax score: {error}", file=sys.stderr)
+    return EXIT_VIDEOS_FAILED if not scored or (failed and not args.allow_failures) else 0
+
+
+def find_videos(given: Sequence[Path]) -> list[Path]:
+    """The files, and the videos in the folders, each once.
+
+    Raises:
+      UserError: if one does not exist, or a folder holds no video.
+    """
+    found: dict[Path, None] = {}
+    for path in given:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UserError(f"{path}: no video in this folder; want {', '.join(SUFFIXES)}")
+            found |= dict.fromkeys(inside)
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"{path}: no such file, want a video")
+    return list(found)
+
+
+def _means(videos: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, float]:
+    """Plain means over the videos, as published scores are; {} if there is none."""
+    return {key: math.fsum(one[key] for one in videos) / len(videos) for key in keys if videos}
+
+
+def _text(contents: dict[str, Any], keys: Sequence[str]) -> str:
+    rows = dict(contents["videos"])
+    if len(rows) > 1:
+        rows[f"mean of {len(rows)}"] = contents["mean"]
+    width = max([len("video"), *map(len, rows)])
+    lines = [f"SyncNet: {contents['judge']['label']}", contents["protocol"]["pictures"], ""]
+    lines.append(f"{'video':{width}}" + "".join(f"  {key:>15}" for key in keys))
+    for name, row in rows.items():
+        cells = (f"  {row[key]:15.{1 if key == 'lse_offset' else 3}f}" for key in keys)
+        lines.append(f"{name:{width}}" + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,184 @@
+"""LSE of one video file: sound and pictures read, the face followed, each stretch of it scored."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from talkjax.commands.syncnet_parts import Judge
+from talkjax.data.schema import FPS, SAMPLES_PER_FRAME
+from talkjax.errors import UserError
+from talkjax.evals import lse
+from talkjax.media import sync_crops
+from talkjax.media.audio import decode_audio, is_silent
+from talkjax.media.detector import DlibDetector
+from talkjax.media.sync_crops import FaceTrack
+from talkjax.media.video import FrameReader
+from talkjax.progress import progress
+
+KEYS = ("lse_d", "lse_c", "lse_offset", "lse_d_unshifted")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How videos are looked at.
+
+    Attributes:
+      variant: how the face is brought to the judge, see `talkjax score --help`.
+      min_track_frames: stretches in which the face is measured in fewer frames are left out.
+      min_face_px: stretches with a smaller face box are left out.
+    """
+
+    variant: str
+    min_track_frames: int = sync_crops.MIN_TRACK_FRAMES
+    min_face_px: float = sync_crops.MIN_FACE_PX
+
+
+def default_variant(judge: Judge) -> str:
+    """Public weights know crops that follow a detector; a judge trained here our own."""
+    return "track" if judge.is_public else "aligned"
+
+
+def score_video(path: pathlib.Path, judge: Judge, settings: Settings) -> dict[str, Any]:
+    """Scores of a video: {"tracks": [{"first_frame", "end_frame", "windows", KEYS}], KEYS: their
+    means, "notes": one-line warnings}.
+
+    Raises:
+      UserError: if it cannot be read, has no sound, is too short, or has no face to look at.
+    """
+    sound = decode_audio(path)
+    audio_i16 = np.clip(np.rint(sound.samples * 32768.0), -32768, 32767).astype(np.int16)
+    with FrameReader(path) as reader:
+        if settings.variant == "whole":
+            frames = progress(reader, total=_promised(reader), label=path.name)
+            pictures = judge.prepare(frame.rgb for frame in frames)
+            tracks = [_scored(path, pictures, audio_i16, judge, first=0)]
+            found = []
+        else:
+            kept, found = _kept_tracks(path, reader, settings)
+            tracks = [_score_track(path, reader, one, audio_i16, judge, settings) for one in kept]
+        notes = [*sound.notes, *reader.notes, *found]
+    if is_silent(sound.samples):
+        notes.append(f"{path}: silent audio; its score says nothing")
+    means = {key: float(np.mean([one[key] for one in tracks])) for key in KEYS}
+    return {"tracks": tracks} | means | {"notes": notes}
+
+
+def _kept_tracks(
+    path: pathlib.Path, reader: FrameReader, settings: Settings
+) -> tuple[Sequence[FaceTrack], list[str]]:
+    """The stretches that are long enough and show a face that is large enough; what to tell.
+
+    Raises:
+      UserError: if there is none.
+    """
+    frames = progress(reader, total=_promised(reader), label=f"{path.name}: find the face")
+    seen = sync_crops.find_tracks(frames, DlibDetector())
+    if not seen.tracks:
+        raise UserError(
+            f"{path}: no face found in {seen.num_frames} frames; want a frontal face, or give "
+            "--variant whole for a video that is a face crop already"
+        )
+    long = [one for one in seen.tracks if one.found >= settings.min_track_frames]
+    if not long:
+        most = max(one.found for one in seen.tracks)
+        raise UserError(
+            f"{path}: too short: a face is seen in {most} frames at a stretch, want "
+            f"{settings.min_track_frames} ({settings.min_track_frames / FPS:.1f} s); lower "
+            "--min-track, or give a longer video"
+        )
+    kept = [one for one in long if one.face_px >= settings.min_face_px]
+    if not kept:
+        largest = max(one.face_px for one in long)
+        raise UserError(
+            f"{path}: the face is too small: {largest:.0f} px wide, want "
+            f"{settings.min_face_px:.0f} px; lower --min-face, or give a larger picture"
+        )
+    notes = []
+    empty = seen.num_frames - sum(one.end - one.first for one in seen.tracks)
+    if empty:
+        notes.append(f"{path}: no face in {empty} of {seen.num_frames} frames; they are left out")
+    if len(kept) < len(seen.tracks):
+        notes.append(
+            f"{path}: {len(seen.tracks) - len(kept)} of {len(seen.tracks)} stretches with a face "
+            "left out, too short or too small (--min-track, --min-face)"
+        )
+    if seen.max_faces > 1:
+        notes.append(
+            f"{path}: {seen.max_faces} faces in a frame; the largest of each shot is taken"
+        )
+    return kept, notes
+
+
+def _score_track(
+    path: pathlib.Path,
+    reader: FrameReader,
+    track: FaceTrack,
+    audio_i16: np.ndarray,
+    judge: Judge,
+    settings: Settings,
+) -> dict[str, Any]:
+    frames = (frame.rgb for frame in reader.window(track.first, track.end))
+    if settings.variant == "track":
+        crops = sync_crops.followed_crops(frames, track.box_xyxy_px)
+    else:
+        crops = _own_crops(frames, track, judge)
+    heard = audio_i16[track.first * SAMPLES_PER_FRAME : track.end * SAMPLES_PER_FRAME]
+    return _scored(path, judge.prepare(crops), heard, judge, first=track.first)
+
+
+def _own_crops(
+    frames: Iterable[np.ndarray], track: FaceTrack, judge: Judge
+) -> Iterator[np.ndarray]:
+    """As `talkjax prepare` cut those that the judge was trained on."""
+    how = judge.trained.data_settings
+    return sync_crops.aligned_crops(
+        frames,
+        track.landmarks_xy_px,
+        size_px=int(how["size_px"]),
+        smooth_sigma_frames=float(how["smooth_sigma_frames"]),
+    )
+
+
+def _scored(
+    path: pathlib.Path,
+    pictures: Iterable[np.ndarray],
+    audio_i16: np.ndarray,
+    judge: Judge,
+    *,
+    first: int,
+) -> dict[str, Any]:
+    try:
+        score = lse.score_clip(pictures, audio_i16, judge.net)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; give a longer video") from error
+    end = first + score.windows + lse.WINDOW_FRAMES
+    place = {"first_frame": first, "end_frame": end, "windows": score.windows}
+    return place | score.values()
+
+
+def _promised(reader: FrameReader) -> int | None:
+    """How many frames there will be, as far as the header can be trusted."""
+    return round(reader.info.duration_s * FPS) or None
+
+
+def protocol(settings: Settings) -> dict[str, Any]:
+    """How the numbers were made."""
+    looked_at = {
+        "whole": "the whole frame",
+        "track": "a crop that follows the face: rows -s to 1.8 s, columns -1.4 s to 1.4 s around "
+        f"its box, medians of {sync_crops.MEDIAN_FRAMES} frames, grey border; dlib, not S3FD",
+        "aligned": "the crop of our records: aligned by the eyes, smoothed over time",
+    }
+    return {
+        "variant": settings.variant,
+        "pictures": f"{looked_at[settings.variant]}; 25 fps; recompressed as FFmpeg's default JPEG",
+        "sound": "16 kHz mono int16, on the clock of the picture",
+        "shifts_frames": lse.MAX_SHIFT_FRAMES,
+        "offset_sign": "positive: picture late",
+        "min_track_frames": settings.min_track_frames,
+        "min_face_px": settings.min_face_px,
+        "mean": "of a video over its stretches with a face, of all over the videos",
+    }
