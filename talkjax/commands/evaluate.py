@@ -174,9 +174,10 @@ def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) 
     protocol |= report.measuring_protocol(
         seed=args.seed, reference_frame=args.reference_frame, sync_stride=1
     )
-    protocol["chance"] = critic_report.CHANCE
+    protocol |= critic_report.protocol()
     contents = report.metrics(found, protocol=protocol, seed=args.seed)
     contents["offset_histogram"] = critic_report.offset_histogram(found, seed=args.seed)
+    contents["injected_shifts"] = critic_report.injected_shifts(found, seed=args.seed)
     return contents
 
 

@@ -1,7 +1,10 @@
 """How good a sync critic is, on true clips.
 
 Rows: `ground_truth` (true frames with their own sound) and `ground_truth_shuffled` (with
-another clip's). Chance: retrieval among 31 shifts 1/31, the accuracies and above_shuffled 0.5.
+another clip's, where retrieval must fall to chance). Retrieval asks for the true one of 31
+shifts: from one window, from runs of 2, 4 and 8 windows that start one frame after the other,
+from a whole clip. Beside it, shifts that are cut into the clip and must be reported. Chance:
+retrieval and shifts 1/31, the accuracies and above_shuffled 0.5.
 """
 
 import dataclasses
@@ -12,10 +15,20 @@ import numpy as np
 
 from talkjax.evals import baselines, intervals, sync
 from talkjax.evals.runner import ClipResult, EvalClip, Evaluation
+from talkjax.ops.mel import SAMPLE_RATE_HZ, log_mel
 
+FPS = 25
+SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS
+# Windows whose distances are averaged before the nearest shift is looked for.
+RUNS = {"retrieval_window": 1, "retrieval_2": 2, "retrieval_4": 4, "retrieval_8": 8}
+INJECTED_FRAMES = range(-10, 11)
+# A shorter rest would leave the farthest shifts to a few windows, and then any may win.
+MIN_WINDOWS = 31
+# In a clip's values; not a row of the report, see `injected_shifts`.
+REPORTED_OFFSETS = "reported_offsets"
 CHANCE = {
-    "retrieval_window": 1 / sync.NUM_SHIFTS,
-    "retrieval_clip": 1 / sync.NUM_SHIFTS,
+    **dict.fromkeys((*RUNS, "retrieval_clip"), 1 / sync.NUM_SHIFTS),
+    **dict.fromkeys(("shift_found", "shift_followed"), 1 / sync.NUM_SHIFTS),
     "accuracy_at_half": 0.5,
     "accuracy_ranked": 0.5,
     "above_shuffled": 0.5,
@@ -24,10 +37,15 @@ CHANCE = {
 
 @dataclasses.dataclass(frozen=True)
 class _Heard:
-    """Embeddings of one clip; row i is the window at frame i."""
+    """Embeddings of one clip; row i is the window at frame i.
+
+    Attributes:
+      offsets: {injected shift: offset that the critic reports}, frames.
+    """
 
     face: np.ndarray
     sound: np.ndarray
+    offsets: dict[int, int]
 
 
 def evaluate_critic(
@@ -58,7 +76,28 @@ def _embed(clip: EvalClip, critic: sync.Critic) -> _Heard:
     starts = np.arange(critic.num_windows(len(clip.truth_u8)))
     if len(starts) <= sync.FALSE_GAP_FRAMES:
         raise ValueError(f"clip has {len(starts)} windows, want more than {sync.FALSE_GAP_FRAMES}")
-    return _Heard(face=critic.faces(clip.truth_u8, starts), sound=critic.sound(clip.mel, starts))
+    face = critic.faces(clip.truth_u8, starts)
+    offsets = {}
+    for shift in INJECTED_FRAMES:
+        if len(starts) - abs(shift) >= MIN_WINDOWS:
+            offsets[shift] = _offset_when_shifted(face, clip.audio_i16, critic, shift=shift)
+    return _Heard(face=face, sound=critic.sound(clip.mel, starts), offsets=offsets)
+
+
+def _offset_when_shifted(
+    face: np.ndarray, audio_i16: np.ndarray, critic: sync.Critic, *, shift: int
+) -> int:
+    """The offset a critic reports of a clip whose picture was made `shift` frames late.
+
+    Both ends are cut, so that nothing is padded, and the mel is that of the sound that is left.
+    Mouths need not be embedded again: they do not see the sound.
+    """
+    cut = abs(shift) * SAMPLES_PER_FRAME
+    audio = audio_i16[cut:] if shift > 0 else audio_i16[: len(audio_i16) - cut]
+    face = face[: len(face) - shift] if shift > 0 else face[-shift:]
+    starts = np.arange(len(face))
+    sound = critic.sound(log_mel(audio.astype(np.float32) / 32768), starts)
+    return sync.sync_score(sync.shift_distances(face, sound, starts)).offset_frames
 
 
 def _values(clip: _Heard, other: _Heard | None) -> dict[str, dict[str, float]]:
@@ -70,18 +109,30 @@ def _values(clip: _Heard, other: _Heard | None) -> dict[str, dict[str, float]]:
         "accuracy_at_half": pairs.at_half,
         "accuracy_ranked": pairs.ranked,
     }
-    hits = sync.window_retrieval(shifted)
-    if len(hits):  # a clip shorter than 31 windows has none with all shifts
-        truth["retrieval_window"] = float(hits.mean())
+    truth |= _retrieval(shifted)
+    if clip.offsets:
+        reported = np.array(list(clip.offsets.values()))
+        injected = np.array(list(clip.offsets))
+        truth["shift_found"] = float(np.mean(reported == injected))
+        truth["shift_followed"] = float(np.mean(reported - clip.offsets[0] == injected))
+        truth["shift_error"] = float(np.mean(np.abs(reported - injected)))
+    values = {"ground_truth": truth}
+    values[REPORTED_OFFSETS] = {str(k): float(offset) for k, offset in clip.offsets.items()}
     if other is None:
-        return {"ground_truth": truth}
+        return values
     starts = starts[starts < len(other.sound)]
     face = clip.face[starts]
     own = sync.mean_similarity(face, clip.sound, starts)
     shuffled = sync.mean_similarity(face, other.sound, starts)
     truth["above_shuffled"] = float(own > shuffled)
-    wrong = _score(sync.shift_distances(face, other.sound, starts))
-    return {"ground_truth": truth, "ground_truth_shuffled": wrong}
+    wrong = sync.shift_distances(face, other.sound, starts)
+    return values | {"ground_truth_shuffled": _score(wrong) | _retrieval(wrong)}
+
+
+def _retrieval(shifted: np.ndarray) -> dict[str, float]:
+    """By the number of windows averaged; absent where a clip has no such run with all shifts."""
+    hits = {key: sync.window_retrieval(shifted, windows=n) for key, n in RUNS.items()}
+    return {key: float(found.mean()) for key, found in hits.items() if len(found)}
 
 
 def _score(shifted: np.ndarray) -> dict[str, float]:
@@ -104,4 +155,33 @@ def offset_histogram(
             (offsets == offset).astype(np.float64), seed=seed
         ).as_json()
         for offset in np.unique(offsets)
+    }
+
+
+def injected_shifts(evaluation: Evaluation, *, seed: int) -> dict[str, Any]:
+    """{injected shift: share of clips whose reported offset is that shift}, with intervals.
+
+    Clips too short for a shift do not count; "clips" says how many do.
+    """
+    found = {}
+    for shift in INJECTED_FRAMES:
+        reported = [r.values[REPORTED_OFFSETS] for r in evaluation.results.values()]
+        right = [float(of[str(shift)] == shift) for of in reported if str(shift) in of]
+        if right:
+            share = intervals.mean_interval(np.array(right), seed=seed)
+            found[str(shift)] = share.as_json() | {"clips": len(right)}
+    return found
+
+
+def protocol() -> dict[str, Any]:
+    """How the numbers of this report were made."""
+    return {
+        "chance": CHANCE,
+        "retrieval": "nearest of 31 shifts; runs of n windows one frame apart, distances averaged; "
+        "windows with all shifts inside the clip; retrieval_clip: all windows, shifts inside",
+        "shift_found": f"share of shifts {INJECTED_FRAMES[0]} to {INJECTED_FRAMES[-1]} frames, cut "
+        "into sound and picture, that are reported exactly; clips with at least "
+        f"{MIN_WINDOWS} windows left",
+        "shift_followed": "the same of the reported offset less the one of the clip as it is",
+        "shift_error": "mean distance of reported and injected shift, frames",
     }

@@ -110,12 +110,16 @@ TABLES = (
         "Critic",
         (
             "retrieval_window",
+            "retrieval_2",
+            "retrieval_4",
+            "retrieval_8",
             "retrieval_clip",
             "accuracy_at_half",
             "accuracy_ranked",
             "above_shuffled",
         ),
     ),
+    ("Critic: injected shifts", ("shift_found", "shift_followed", "shift_error")),
 )
 # What the printed table says of the paired differences; metrics.json has all of them.
 DIFFERENCE_KEYS = (

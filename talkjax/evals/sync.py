@@ -154,14 +154,23 @@ def sync_score(shifted: Float[np.ndarray, "w 31"]) -> SyncScore:
     )
 
 
-def window_retrieval(shifted: Float[np.ndarray, "w 31"]) -> Bool[np.ndarray, " i"]:
-    """For each window with all 31 shifts inside the clip: is its own sound the nearest?
+def window_retrieval(
+    shifted: Float[np.ndarray, "w 31"], *, windows: int = 1
+) -> Bool[np.ndarray, " i"]:
+    """For each run of windows with all 31 shifts inside the clip: is its own sound the nearest?
 
     Chance is 1/31. Ties count as misses, so that a collapsed critic does not score.
+
+    Args:
+      shifted: of windows that start one frame after the other.
+      windows: length of a run, whose distances are averaged; runs overlap.
     """
     complete = shifted[~np.isnan(shifted).any(axis=1)]
-    own = complete[:, MAX_SHIFT_FRAMES : MAX_SHIFT_FRAMES + 1]
-    return np.all(np.delete(complete, MAX_SHIFT_FRAMES, axis=1) > own, axis=1)
+    if len(complete) < windows:
+        return np.zeros(0, bool)
+    means = np.lib.stride_tricks.sliding_window_view(complete, windows, axis=0).mean(axis=-1)
+    own = means[:, MAX_SHIFT_FRAMES : MAX_SHIFT_FRAMES + 1]
+    return np.all(np.delete(means, MAX_SHIFT_FRAMES, axis=1) > own, axis=1)
 
 
 def clip_retrieval(shifted: Float[np.ndarray, "w 31"]) -> bool:
