@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from types import ModuleType
 from typing import NamedTuple
 
 from talkjax.errors import UserError
@@ -58,17 +59,26 @@ COMMANDS = {
         "numbers for a checkpoint on held-out clips, beside ground truth and baselines",
         "talkjax evaluate --workdir runs/lips --data data/grid --split test --out report",
     ),
+    "score": Command(
+        "lip sync of any videos by SyncNet: LSE-D, LSE-C, offset",
+        "talkjax score out.mp4 --syncnet runs/syncnet",
+    ),
     "generate": Command(
         "a picture or a video, and any sound, to a lip-synced video",
         "talkjax generate --checkpoint runs/lips --face face.mp4 --audio voice.wav --out out.mp4",
     ),
     "inspect": Command(
-        "what a trained net has learned: what each memory slot holds and which words use it",
+        "what a net has learned (its memory's slots and who uses them), or where it is from",
         "talkjax inspect memory --checkpoint runs/lips --data data/grid --split test --out memory/",
     ),
     "export": Command(
         "a training workdir to a small checkpoint folder that generates and evaluates",
         "talkjax export --workdir runs/lips --out models/lips",
+    ),
+    "import-weights": Command(
+        "public PyTorch weights to a checkpoint; the file is read, never executed",
+        "talkjax import-weights wav2lip-expert lipsync_expert.pth models/wav2lip-expert \\\n"
+        "      --data data/grid",
     ),
     "bench": Command(
         "speed and memory of the parts, as JSON",
@@ -105,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
-    module = importlib.import_module(f"talkjax.commands.{name}")
+    module = command_module(name)
     parser = command_parser(name)
     module.add_arguments(parser)
     args, unknown = parser.parse_known_args(argv)
@@ -117,6 +127,11 @@ def _run(name: str, argv: Sequence[str]) -> int:
         return module.run(args)
     with _unwinding_on_sigterm():
         return module.run(args)
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command; a dash in its name is an underscore there."""
+    return importlib.import_module(f"talkjax.commands.{name.replace('-', '_')}")
 
 
 class _Terminated(SystemExit):

@@ -27,7 +27,7 @@ ARROWS = {
     "talkjax.data": ("talkjax.ops",),
     "talkjax.media": ("talkjax.ops", "talkjax.data.schema"),
     "talkjax.train": ("talkjax.methods.api",),
-    "talkjax.weights": (),
+    "talkjax.weights": ("talkjax.nets",),
     "talkjax.evals": ("talkjax.media.landmarks", "talkjax.ops"),
     # A method is found by the name in its checkpoint's config, not imported.
     "talkjax.infer": ("talkjax.data.schema", "talkjax.media", "talkjax.ops"),

@@ -73,7 +73,7 @@ def quoted():
 def parse(words, monkeypatch):
     """Parses a command as `talkjax` would, its config and overrides too, and does nothing else."""
     monkeypatch.chdir(ROOT)
-    module = importlib.import_module(f"talkjax.commands.{words[0]}")
+    module = cli.command_module(words[0])
     monkeypatch.setattr(command_line, "check_paths", lambda config, workdir: None)
     if words[0] == "train":
         monkeypatch.setattr("talkjax.main.start", lambda values: 0)
@@ -110,7 +110,7 @@ def test_commands_in_sentences_have_such_flags(name):
         if words[0] in ("COMMAND", "--help"):
             continue
         assert words[0] in cli.COMMANDS, words
-        module = importlib.import_module(f"talkjax.commands.{words[0]}")
+        module = cli.command_module(words[0])
         parser = cli.command_parser(words[0])
         module.add_arguments(parser)
         flags = all_flags(parser)

@@ -78,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
     from talkjax.infer.predict import Predictor
     from talkjax.media.detector import DlibDetector
     from talkjax.train.checkpoint import load_trained
+    from talkjax.train.trained import check_method
 
     batch_frames = generate.batch_frames_for(width, height, wanted=args.batch)
     trained = load_trained(args.checkpoint, step=args.step)
+    check_method(trained, args.checkpoint)
     predictor = Predictor(trained, batch_frames=batch_frames)
     plan = scan.scan_face(
         args.face,

@@ -1,4 +1,4 @@
-"""`talkjax inspect memory`: what the slots of an Audio-Lip Memory hold, and who uses them."""
+"""`talkjax inspect`: what an Audio-Lip Memory holds and who uses it, or where weights are from."""
 
 import argparse
 import json
@@ -11,7 +11,9 @@ import numpy as np
 from talkjax.errors import UserError
 
 DESCRIPTION = """\
-Looks into the Audio-Lip Memory of a trained SyncTalkFace. Writes to --out:
+weights: prints the nets of a checkpoint, and where imported ones are from and under which terms.
+
+memory: looks into the Audio-Lip Memory of a trained SyncTalkFace. Writes to --out:
   slots.png          the lips that each slot alone decodes to, the most used slots first
   use.png            how often each slot is on top, and how sharp the addresses are
   words.png          which words use which slot (data with word alignments)
@@ -31,17 +33,17 @@ LISTED_PHONES = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("what", choices=("memory",), help="what to look into")
+    parser.add_argument("what", choices=("memory", "weights"), help="what to look into")
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
     )
     parser.add_argument(
         "--step", type=int, help="checkpoint step of a workdir (default: best, else latest)"
     )
-    parser.add_argument("--data", required=True, help="a prepared data set")
+    parser.add_argument("--data", help="a prepared data set (memory)")
     parser.add_argument("--split", default="test", help="which of its splits (default: test)")
     parser.add_argument("--clips", type=int, help="look at the first CLIPS clips only")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--out", type=Path, help="folder to write to (memory)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -66,11 +68,24 @@ class Listened(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what == "weights":
+        from talkjax.commands import inspect_weights
+
+        return inspect_weights.run(args)
+    if args.data is None or args.out is None:
+        raise UserError("inspect memory: --data DATA and --out DIR are needed")
+    return inspect_memory(args)
+
+
+def inspect_memory(args: argparse.Namespace) -> int:
+    """The memory's pictures and numbers."""
     from talkjax.infer import memory, memory_pictures
     from talkjax.infer.predict import Predictor
     from talkjax.train.checkpoint import load_trained
+    from talkjax.train.trained import check_method
 
     trained = load_trained(args.checkpoint, step=args.step)
+    check_method(trained, args.checkpoint)
     predictor = Predictor(trained, batch_frames=BATCH_FRAMES)
     heard = listen(predictor, args.data, split=args.split, limit=args.clips)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,8 @@ from talkjax.train.files import hashable, plain, read_json, write_json
 
 FORMAT_VERSION = 1
 ARRAYS_FILE = "params.npz"
+# config.method of bare nets, as some public weights are.
+NO_METHOD = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Trained:
       data_settings: how its data were prepared.
       experts: the frozen nets that took part in its training, {name: {"fingerprint", "seed",
         "step", "source"}}; {} if there were none, None if it is not known.
+      origin: of public weights, where they are from, under which terms, and what of their file
+        was left out (`weights/manifest.py`); None for what was trained here.
     """
 
     config: ml_collections.ConfigDict
@@ -47,6 +51,7 @@ class Trained:
     scores: dict[str, float]
     data_settings: dict[str, Any]
     experts: dict[str, dict[str, Any]] | None
+    origin: dict[str, Any] | None = None
 
 
 def fingerprint(params: Mapping[str, Tree]) -> str:
@@ -84,6 +89,7 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
         write_json(temporary / "config.json", plain(trained.config))
         about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
         about |= {"data_settings": trained.data_settings, "experts": trained.experts}
+        about |= {"origin": trained.origin}
         write_json(temporary / "about.json", about | {"empty": empty})
         os.replace(temporary, out)
     finally:
@@ -110,7 +116,17 @@ def read_export(folder: pathlib.Path) -> Trained:
         scores=about["scores"],
         data_settings=about["data_settings"],
         experts=about.get("experts"),
+        origin=about.get("origin"),
     )
+
+
+def check_method(trained: Trained, path: os.PathLike | str) -> None:
+    """Raises UserError if it holds bare nets, which belong to no method."""
+    if trained.config.method == NO_METHOD:
+        raise UserError(
+            f"{path}: holds the bare nets {sorted(trained.params)}, want a method's; other methods "
+            "begin from them with --config.init_from"
+        )
 
 
 def check_about(about: Mapping[str, Any], folder: os.PathLike | str) -> None:

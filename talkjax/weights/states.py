@@ -1,0 +1,240 @@
+"""Which state dicts lie in a file of weights, and everything else that lies beside them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from talkjax.errors import UserError
+from talkjax.weights.inert_pickle import Inert, shown
+from talkjax.weights.tensors import Tensor
+from talkjax.weights.torch_names import ArrayOfNumpy
+
+PREFIX = "module."
+OPTIMIZER = "optim"
+# Deeper trees of modules, and more objects, than any net has.
+MAX_DEPTH = 100
+MAX_LOOKED_AT = 5_000_000
+LISTED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Picked:
+    """What a kind of weights finds in a file.
+
+    Attributes:
+      states: {part: {key: array}}, floats as float32, "module." stripped; {} for an optional
+        part that is not there.
+      extras: tensors (as arrays), settings and numbers that lie beside them, of those asked for.
+      ignored: {entry of the file: why it is left out}.
+    """
+
+    states: dict[str, dict[str, np.ndarray]]
+    extras: dict[str, Any]
+    ignored: dict[str, str]
+
+
+def is_tensor(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray, np.generic, ArrayOfNumpy))
+
+
+def is_state(value: Any) -> bool:
+    """Whether it is a flat dict of tensors under names."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(key, str) and is_tensor(leaf) for key, leaf in value.items())
+    )
+
+
+def entries(content: Any, *, where: str) -> dict[str, Any]:
+    """A file's content as {entry: state dict or something else}; a bare state dict is "".
+
+    Trees of modules, as NVIDIA's pickles hold them, become state dicts.
+
+    Raises:
+      UserError: if it is no such file.
+    """
+    if is_state(content):
+        return {"": content}
+    if isinstance(content, Inert) and _is_module(content):
+        return {"": module_state(content, where=where)}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(
+            f"{where}: holds a {shown(type(content).__name__)}, want a state_dict or a dict of them"
+        )
+    found = {}
+    for name, value in content.items():
+        module = isinstance(value, Inert) and _is_module(value)
+        found[name] = module_state(value, where=where) if module else value
+    return found
+
+
+def module_state(module: Inert, *, where: str) -> dict[str, Any]:
+    """The state dict of a pickled tree of modules, read from what it was to be filled with.
+
+    Raises:
+      UserError: if the tree is damaged.
+    """
+    found: dict[str, Any] = {}
+    waiting: list[tuple[str, Any, int]] = [("", module, 0)]
+    while waiting:
+        prefix, node, depth = waiting.pop()
+        if depth > MAX_DEPTH or len(found) > MAX_LOOKED_AT or len(waiting) > MAX_LOOKED_AT:
+            raise UserError(f"{where}: its modules have no end; get the file again")
+        if not (isinstance(node, Inert) and _is_module(node)):
+            raise UserError(f"{where}: {shown(prefix)}: holds no module; get the file again")
+        unsaved = node.state.get("_non_persistent_buffers_set")
+        for group in ("_parameters", "_buffers"):
+            for name, value in _dict_of(node.state, group, where=where).items():
+                left_out = isinstance(unsaved, set) and name in unsaved
+                if value is not None and not (group == "_buffers" and left_out):
+                    found[f"{prefix}{name}"] = value
+        for name, child in _dict_of(node.state, "_modules", where=where).items():
+            if child is not None:
+                waiting.append((f"{prefix}{name}.", child, depth + 1))
+    return found
+
+
+def pick(
+    found: Mapping[str, Any],
+    *,
+    parts: Mapping[str, tuple[str, ...]],
+    optional: tuple[str, ...],
+    extras: tuple[str, ...],
+    left_out: Mapping[str, str],
+    where: str,
+) -> Picked:
+    """The state dicts that a kind wants, and an account of everything else.
+
+    Args:
+      found: of `entries`.
+      parts: {part: the entries that may hold it, the first one there is taken}.
+      optional: parts that may be missing.
+      extras: entries to hand over beside them.
+      left_out: {entry: why it is not wanted}.
+      where: the file, for error messages.
+
+    Raises:
+      UserError: if a part is missing or no state dict, or an entry with tensors is unknown.
+    """
+    states, used = {}, set(extras)
+    for part, names in parts.items():
+        here = [name for name in names if name in found]
+        states[part] = {}
+        if not here and part not in optional:
+            raise UserError(
+                f"{where}: has the entries {listed(found)}, want {' or '.join(names) or 'a dict'} "
+                f"for the {part}; check KIND"
+            )
+        if here:
+            used.add(here[0])
+            label = f"{where}: {here[0]}" if here[0] else where
+            states[part] = arrays(found[here[0]], where=label)
+    ignored = {}
+    for name, value in found.items():
+        if name not in used:
+            ignored[name] = _reason(name, value, left_out, where=where)
+    beside = {name: _extra(found[name]) for name in extras if found.get(name) is not None}
+    return Picked(states, beside, ignored)
+
+
+def arrays(state: Any, *, where: str) -> dict[str, np.ndarray]:
+    """A state dict as arrays; floats of all widths as float32.
+
+    Raises:
+      UserError: if it is none, names a key twice, or holds values that are not finite.
+    """
+    if not is_state(state):
+        raise UserError(f"{where}: is no state_dict of tensors; check KIND and the file")
+    found: dict[str, np.ndarray] = {}
+    for key, value in state.items():
+        bare = key.removeprefix(PREFIX)
+        if bare in found:
+            raise UserError(f"{where}: has the key {shown(bare)} with and without {PREFIX}")
+        found[bare] = as_array(value)
+        if found[bare].dtype.kind == "f" and not np.isfinite(found[bare]).all():
+            raise UserError(
+                f"{where}: {shown(bare)} holds values that are not finite; the training had "
+                "failed, or the file is damaged"
+            )
+    return found
+
+
+def as_array(value: Any) -> np.ndarray:
+    """A tensor of the file; floats of all widths, PyTorch's own included, as float32."""
+    if isinstance(value, Tensor):
+        array = value.numpy()
+    else:
+        array = value.as_array() if isinstance(value, ArrayOfNumpy) else np.asarray(value)
+    # bfloat16 and the 8-bit floats are not of kind "f".
+    return array.astype(np.float32) if array.dtype.kind in "fV" else array
+
+
+def listed(names: Mapping[str, Any]) -> str:
+    """Names for a message: the first few."""
+    names = [shown(name) or "(one state_dict)" for name in names]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more if names else "nothing"
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether there is a tensor of more than one value anywhere in it."""
+    return any(_size(leaf) > 1 for leaf in _leaves(value))
+
+
+def _size(leaf: Any) -> int:
+    if isinstance(leaf, Tensor):
+        return int(np.prod(leaf.shape, dtype=np.int64))
+    return leaf.size if isinstance(leaf, np.ndarray) else 0
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    waiting, seen = [value], set()
+    while waiting and len(seen) < MAX_LOOKED_AT:
+        node = waiting.pop()
+        if isinstance(node, (dict, list, tuple, Inert)):
+            if id(node) in seen:  # the same object may stand in many places, or in itself
+                continue
+            seen.add(id(node))
+        if isinstance(node, dict):
+            waiting.extend(node.values())
+        elif isinstance(node, (list, tuple)):
+            waiting.extend(node)
+        elif isinstance(node, Inert):
+            waiting.extend([node.args, node.state])
+        else:
+            yield node
+
+
+def _reason(name: str, value: Any, left_out: Mapping[str, str], *, where: str) -> str:
+    if name in left_out:
+        return left_out[name]
+    if OPTIMIZER in name.lower():
+        return "state of an optimizer"
+    if holds_tensors(value):
+        raise UserError(
+            f"{where}: its entry {shown(name)} holds tensors that nothing here uses; check KIND, "
+            f"or leave it out with --ignore {shown(name)}"
+        )
+    return "progress or settings of the training script"
+
+
+def _extra(value: Any) -> Any:
+    if is_tensor(value):
+        return as_array(value)
+    if isinstance(value, Inert):
+        return value.state if isinstance(value.state, dict) else {}
+    return value
+
+
+def _is_module(value: Inert) -> bool:
+    return isinstance(value.state, dict) and {"_parameters", "_modules"} <= set(value.state)
+
+
+def _dict_of(state: Mapping[str, Any], name: str, *, where: str) -> dict[str, Any]:
+    found = state.get(name, {})
+    if not isinstance(found, dict):
+        raise UserError(f"{where}: {name} of a module is no dict; get the file again")
+    return found
