@@ -15,8 +15,9 @@ from talkjax.nets.ir_se50 import ARCFACE_SIZE_PX, ArcFace
 from talkjax.nets.psp import GradualStyleEncoder
 from talkjax.nets.stylegan2 import StyleGan2
 from talkjax.nets.stylegan2_discriminator import StyleGan2Discriminator
+from talkjax.nets.stylegan3 import StyleGan3
 from talkjax.nets.syncnet import SyncNet
-from talkjax.weights import psp, stylegan2, syncnet, wav2lip
+from talkjax.weights import psp, stylegan2, stylegan3, syncnet, wav2lip
 from talkjax.weights.kinds import KINDS, NO_METHOD, check_ignore, check_kind
 from talkjax.weights.net_shapes import shapes_of, spec
 from talkjax.weights.states import Picked, pick
@@ -151,15 +152,31 @@ def _stylegan2(picked: Picked, where: str) -> Built:
     if "latent_avg" in picked.extras:
         state["latent_avg"] = picked.extras["latent_avg"]
     settings, got = _fill_stylegan2(state, where=where)
-    nets, filled = {"gen": ("stylegan2.StyleGan2", settings)}, [got]
-    if picked.states["discriminator"]:
-        state = picked.states["discriminator"]
-        disc = stylegan2.discriminator_settings_from_state(state, where=where)
-        size = disc["resolution"]
-        net, pictures = StyleGan2Discriminator(**disc), spec(1, size, size, 3)
+    return _players(("stylegan2.StyleGan2", settings), got, picked, where=where)
+
+
+def _stylegan3(picked: Picked, where: str) -> Built:
+    state = picked.states["generator"]
+    settings = stylegan3.settings_from_state(state, where=where)
+    net = StyleGan3(**settings)
+    like = shapes_of(net, spec(1, settings["width"]), train=False, where=where)
+    got = stylegan3.import_stylegan3(state, like, where=where)
+    return _players(("stylegan3.StyleGan3", settings), got, picked, where=where)
+
+
+def _players(
+    generator: tuple[str, Mapping[str, Any]], got: Imported, picked: Picked, *, where: str
+) -> Built:
+    """A generator, and the discriminator where the file has one."""
+    nets, filled = {"gen": generator}, [got]
+    state = picked.states["discriminator"]
+    if state:
+        settings = stylegan2.discriminator_settings_from_state(state, where=where)
+        size = settings["resolution"]
+        net, pictures = StyleGan2Discriminator(**settings), spec(1, size, size, 3)
         like = shapes_of(net, pictures, train=False, where=where)
         filled += [stylegan2.import_stylegan2_discriminator(state, like, where=where)]
-        nets["disc"] = ("stylegan2_discriminator.StyleGan2Discriminator", disc)
+        nets["disc"] = ("stylegan2_discriminator.StyleGan2Discriminator", settings)
     variables = {net: tree for one in filled for net, tree in one.variables.items()}
     return Built(_bare(nets), variables, _ignored(*filled))
 
@@ -211,6 +228,7 @@ BUILDERS: Mapping[str, Callable[[Picked, str], Built]] = {
     "synctalkface": _synctalkface,
     "syncnet": _syncnet,
     "stylegan2": _stylegan2,
+    "stylegan3": _stylegan3,
     "psp": _psp,
     "arcface": _arcface,
 }

@@ -15,6 +15,7 @@ from talkjax.weights.states import listed
 NO_METHOD = "none"
 NVIDIA_TERMS = "NVIDIA Source Code License (non-commercial)"
 NOT_AVERAGED = "the generator as trained; its moving average is used"
+AUGMENTATION = "changes of training pictures"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +120,17 @@ KINDS: Mapping[str, Kind] = {
         left_out={
             "g": NOT_AVERAGED,
             "G": NOT_AVERAGED,
-            "augment_pipe": "changes of training pictures",
+            "augment_pipe": AUGMENTATION,
         },
+    ),
+    "stylegan3": Kind(
+        summary="StyleGAN3-T or -R, NVIDIA's .pkl",
+        source="NVlabs/stylegan3@c233a91",
+        licence=NVIDIA_TERMS,
+        marks=(r"synthesis\.input\.freqs",),
+        parts={"generator": ("G_ema", "g_ema", ""), "discriminator": ("D",)},
+        optional=("discriminator",),
+        left_out={"G": NOT_AVERAGED, "augment_pipe": AUGMENTATION},
     ),
     "psp": Kind(
         summary="pSp with its StyleGAN2 decoder (psp_ffhq_encode.pt)",

@@ -121,7 +121,7 @@ def pick(
     """
     states, used = {}, set(extras)
     for part, names in parts.items():
-        here = [name for name in names if name in found]
+        here = [name for name in names if found.get(name) is not None]
         states[part] = {}
         if not here and part not in optional:
             raise UserError(
@@ -209,6 +209,8 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _reason(name: str, value: Any, left_out: Mapping[str, str], *, where: str) -> str:
+    if value is None:
+        return "empty"
     if name in left_out:
         return left_out[name]
     if OPTIMIZER in name.lower():
