@@ -112,6 +112,11 @@ def summary(config: ConfigDict, workdir: pathlib.Path, *, spent_s: float) -> str
     if config.data.sampler == "words":
         reader = shlex.join(["--lip-reader", str(workdir)])
         return "\n".join([*lines, f"  {reader} of `talkjax evaluate` of a generator"])
+    if config.data.sampler == "sync_mfcc":
+        judge = shlex.join(["--syncnet", str(workdir)])
+        return "\n".join(
+            [*lines, f"  {judge} of `talkjax evaluate` of a generator, or of `talkjax score`"]
+        )
     expert = shlex.quote(f"--config.experts.sync.checkpoint={workdir}")
     judge = shlex.join(["--judge", str(workdir)])
     lines.append(

@@ -46,7 +46,11 @@ class Judge(NamedTuple):
     def label(self) -> str:
         """What has to stand beside its numbers: public weights, or what it was trained on."""
         if self.trained.origin is not None:
-            return f"public weights ({self.trained.origin['source']})"
+            origin = self.trained.origin
+            return (
+                f"public weights {origin['file']} ({origin['source']}), sha256 "
+                f"{origin['sha256'][:12]}"
+            )
         how = self.trained.data_settings
         people = how.get("train_identities")
         counted = "" if people is None else f", {people} people"
