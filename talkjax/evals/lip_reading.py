@@ -60,7 +60,7 @@ class Reader:
     """A trained lip reader as a function.
 
     Attributes:
-      logits: {"mouth_u8" (2, t, h, w, 3), "word_spans" (2, w, 2)} -> (2, w, v).
+      logits: {"mouth_u8" (2, t, h, w, 3), "word_spans" (2, l, 2)} -> (2, l, v).
       image_size: side of the crops that it cuts mouths from, px.
       words: the word of each label.
       classes: the class of each word.
@@ -88,8 +88,8 @@ class Reader:
         )
 
     def _whole_clip(
-        self, frames_u8: UInt8[np.ndarray, "t h w 3"], spans: Float[np.ndarray, "w 2"]
-    ) -> Float[np.ndarray, "w v"]:
+        self, frames_u8: UInt8[np.ndarray, "t h w 3"], spans: Float[np.ndarray, "l 2"]
+    ) -> Float[np.ndarray, "l v"]:
         top, bottom, left, right = mouth_box(self.image_size)
         mouths = resize_frames(frames_u8, self.image_size)[:, top:bottom, left:right]
         mouths = np.pad(mouths, ((0, -len(mouths) % FRAMES_STEP), *[(0, 0)] * 3), mode="edge")

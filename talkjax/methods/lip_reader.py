@@ -113,7 +113,7 @@ class ReaderTraining:
         tree = {"params": params["reader"], **model_vars["reader"]}
         settings = dict(train=True, rngs={"dropout": keys["drop"]}, mutable=["batch_stats"])
         reading, updated = net.apply(tree, mouths, spans, **settings, method="look")
-        there = jnp.sum(batch["word_one_hot"], axis=-1)  # b w; 1 where a word stands
+        there = jnp.sum(batch["word_one_hot"], axis=-1)  # b l; 1 where a word stands
         there = there * _inside(spans, frames, margin=self.strength.boundary_frames)
         words, target = self._mixed(keys["mix"], reading.words, batch["word_one_hot"], there)
         logits = net.apply(
@@ -129,7 +129,7 @@ class ReaderTraining:
     def predict(
         self, params: Nets, model_vars: Nets, batch: Batch, key: Key
     ) -> Mapping[str, Array]:
-        """{"word_logits": (b, w, v)} of the words at batch["word_spans"] (frames, b w 2)."""
+        """{"word_logits": (b, l, v)} of the words at batch["word_spans"] (frames, b l 2)."""
         del key
         return {"word_logits": self._read(params, model_vars, batch)[1]}
 
@@ -152,7 +152,7 @@ class ReaderTraining:
 
     def _read(
         self, params: Nets, model_vars: Nets, batch: Batch
-    ) -> tuple[Reading, Float[Array, "b w v"]]:
+    ) -> tuple[Reading, Float[Array, "b l v"]]:
         sizes = [params["reader"][name]["bias"].shape[0] for name in ("name_words", "guess_sound")]
         tree = {"params": params["reader"], **model_vars["reader"]}
         mouths = mouth_changes.plain_mouths(batch["mouth_u8"])
@@ -185,13 +185,13 @@ def _flat(mel: Float[Array, "b t m s"]) -> Float[Array, "b t a"]:
     return mel.reshape(*mel.shape[:2], -1)
 
 
-def _inside(spans: Float[Array, "b w 2"], frames: int, *, margin: float) -> Float[Array, "b w"]:
+def _inside(spans: Float[Array, "b l 2"], frames: int, *, margin: float) -> Float[Array, "b l"]:
     """1 where a word has not left the clip by the change of pace."""
     within = (spans[..., 0] >= -margin) & (spans[..., 1] <= frames + margin)
     return within.astype(jnp.float32)
 
 
-def _per_clip(of_words: Float[Array, "b w"], there: Float[Array, "b w"]) -> Float[Array, " b"]:
+def _per_clip(of_words: Float[Array, "b l"], there: Float[Array, "b l"]) -> Float[Array, " b"]:
     """Sums over each clip's words, scaled so that the mean over clips is that over all words."""
     words_per_clip = jnp.maximum(jnp.sum(there), 1.0) / len(there)
     return jnp.sum(of_words * there, axis=1) / words_per_clip

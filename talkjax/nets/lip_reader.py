@@ -31,7 +31,7 @@ class Reading(NamedTuple):
       sound: the guessed sound of each frame.
     """
 
-    words: Float[Array, "b w d"]
+    words: Float[Array, "b l d"]
     sound: Float[Array, "b t a"]
 
 
@@ -186,14 +186,14 @@ class LipReader(nn.Module):
         self.guess_sound = nn.Dense(self.sound_features, dtype=self.dtype)
 
     def __call__(
-        self, mouths: Float[Array, "b t h w"], spans: Float[Array, "b w 2"], *, train: bool
-    ) -> tuple[Reading, Float[Array, "b w v"]]:
+        self, mouths: Float[Array, "b t h w"], spans: Float[Array, "b l 2"], *, train: bool
+    ) -> tuple[Reading, Float[Array, "b l v"]]:
         """Everything once, for initialisation."""
         reading = self.look(mouths, spans, train=train)
         return reading, self.name_them(reading.words, train=train)
 
     def look(
-        self, mouths: Float[Array, "b t h w"], spans: Float[Array, "b w 2"], *, train: bool
+        self, mouths: Float[Array, "b t h w"], spans: Float[Array, "b l 2"], *, train: bool
     ) -> Reading:
         """Goes over the clips and cuts the words out.
 
@@ -210,7 +210,7 @@ class LipReader(nn.Module):
         sound = self.guess_sound(self.drop(x, deterministic=not train)).astype(jnp.float32)
         return Reading(words.reshape(b, w, -1), sound)
 
-    def name_them(self, words: Float[Array, "b w d"], *, train: bool) -> Float[Array, "b w v"]:
+    def name_them(self, words: Float[Array, "b l d"], *, train: bool) -> Float[Array, "b l v"]:
         """Logits of each word of the vocabulary."""
         x = self.drop(words, deterministic=not train)
         x = self.drop(nn.relu(self.join_words(x)), deterministic=not train)
@@ -222,8 +222,8 @@ BESIDE_FRAMES = 1.5
 
 
 def word_places(
-    spans: Float[Array, "b w 2"], *, points: int, points_beside: int
-) -> Float[Array, "b w p"]:
+    spans: Float[Array, "b l 2"], *, points: int, points_beside: int
+) -> Float[Array, "b l p"]:
     """Times (frames) at which each word is looked at: in it, and on either side of it."""
     begin, end = spans[..., :1], spans[..., 1:]
     shares = ((jnp.arange(points) + 0.5) / points)[None, None, :]
@@ -232,7 +232,7 @@ def word_places(
     return jnp.concatenate([begin - steps[..., ::-1], within, end + steps], axis=-1)
 
 
-def features_at(x: Float[Array, "b t d"], places: Float[Array, "b w p"]) -> Float[Array, "b w p d"]:
+def features_at(x: Float[Array, "b t d"], places: Float[Array, "b l p"]) -> Float[Array, "b l p d"]:
     """`x` between frames, linearly; frame f stands at f + 0.5. Beyond the clip, its ends."""
     t = x.shape[1]
     at = jnp.clip(places - 0.5, 0.0, t - 1.0)

@@ -1,7 +1,7 @@
 """Pictures: uint8 and float, halves, masks of rows. Images are NHWC, channels last."""
 
 import jax.numpy as jnp
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from talkjax.arrays import Array
 from talkjax.errors import UserError
@@ -66,7 +66,7 @@ def mouth_box(size_px: int) -> tuple[int, int, int, int]:
     return top, bottom, left, right
 
 
-def without_border(mouths: Float[Array, "*n h w c"]) -> Float[Array, "*n hh ww c"]:
+def without_border(mouths: Shaped[Array, "*n h w c"]) -> Shaped[Array, "*n hh ww c"]:
     """`MOUTH` out of pictures of `MOUTH_WITH_BORDER`."""
     height, width = mouths.shape[-3:-1]
     rows, columns = height // 8, width // 18

@@ -88,8 +88,8 @@ def standardised(mouths: Float[Array, "b t h w"]) -> Float[Array, "b t h w"]:
 
 
 def changed_pace(
-    key: Key, spans: Float[Array, "b w 2"], *, frames: int, strength: Strength
-) -> tuple[Int[Array, "b t"], Float[Array, "b w 2"]]:
+    key: Key, spans: Float[Array, "b l 2"], *, frames: int, strength: Strength
+) -> tuple[Int[Array, "b t"], Float[Array, "b l 2"]]:
     """Which frame stands at each place of a clip at another pace, and where its words are then.
 
     Args:
@@ -103,8 +103,8 @@ def changed_pace(
 
 
 def changed_boundaries(
-    key: Key, spans: Float[Array, "b w 2"], strength: Strength
-) -> Float[Array, "b w 2"]:
+    key: Key, spans: Float[Array, "b l 2"], strength: Strength
+) -> Float[Array, "b l 2"]:
     """Words that begin and end a little beside their place; a word keeps half its length."""
     quarter = 0.25 * (spans[..., 1:] - spans[..., :1])
     moved = _even(key, spans.shape, strength.boundary_frames)
