@@ -201,7 +201,7 @@ class Words:
       image_size: side of the crops that the mouths are cut from (`ops.image.mouth_box`).
       clip_frames: t, length of the window. A shorter clip stays on its last frame.
       mel_frames: length of the mel window that begins with each frame.
-      max_words: w, places for words; one-hot rows of places without a word are zero.
+      max_words: l, places for words; one-hot rows of places without a word are zero.
       vocabulary: class -> its words; see words.py.
       flip: as in `Talking`.
     """
