@@ -148,3 +148,25 @@ def test_the_toy_mouth_is_as_open_as_its_sound_is_loud():
     assert np.corrcoef(loudness, dark)[0, 1] > 0.85
     # one frame late is worse: the picture belongs to its own frame's sound
     assert np.corrcoef(loudness[:-3], dark[3:])[0, 1] < np.corrcoef(loudness, dark)[0, 1] - 0.2
+
+
+def test_a_cut_split_is_its_first_clips(dataset_folder):
+    for path in (str(dataset_folder), "fake://5x12?size=16"):
+        whole = open_source(path, "train")
+        cut = open_source(path, "train[:2]")
+        assert [clip.clip_id for clip in cut.clips] == [clip.clip_id for clip in whole.clips][:2]
+        assert cut[1].clip_id == whole[1].clip_id
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("train[:0]", "want a name"),
+        ("train[1:2]", "want a name"),
+        ("train[:99]", "ask for fewer"),
+        ("nothing[:2]", "has no clips"),
+    ],
+)
+def test_a_cut_that_cannot_be_is_refused(dataset_folder, split, said):
+    with pytest.raises(UserError, match=said):
+        open_source(dataset_folder, split)

@@ -234,3 +234,23 @@ def test_a_missing_setting_is_named(data_config):
     del data_config.flip
     with pytest.raises(UserError, match=r"data\.flip: is missing"):
         make_sampler(data_config)
+
+
+def test_consecutive_windows_span_their_frames_once(telltale, frame_numbers):
+    record = telltale(12)
+    sampler = dataclasses.replace(SYNC, consecutive=True)
+    firsts = set()
+    for seed in range(100):
+        example = sampler(record, _rng(seed))
+        frames = frame_numbers(example["frames_u8"])
+        first = int(frames[0])
+        assert frames.tolist() == list(range(first, first + 7))
+        assert example["start_frames"].tolist() == [first, first + 1, first + 2]
+        for window, start in enumerate(range(first, first + 3)):
+            want = np.clip(mel_start(start) + np.arange(16), 0, len(record.mel) - 1)
+            np.testing.assert_array_equal(example["mel_chunk"][window, 0], want)
+        assert {k: v.shape for k, v in example.items()} == {
+            k: v.shape for k, v in sampler.spec().items()
+        }
+        firsts.add(first)
+    assert firsts == set(range(12 - 7 + 1))

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from talkjax.evals import critic_report, report, sync
+from talkjax.evals.runner import EvalClip
+from talkjax.ops.mel import log_mel, mel_start
 from tests.evals import eval_toys
 
 NAMES = [f"clip{i:02d}" for i in range(6)]
@@ -34,7 +36,12 @@ def test_a_critic_that_hears_scores_full_marks():
     assert truth["accuracy_ranked"]["mean"] > 0.95
     assert truth["accuracy_at_half"]["mean"] > 0.85
     assert truth["sync_offset"]["mean"] == 0.0
+    for key in ("retrieval_2", "retrieval_4", "retrieval_8"):
+        assert truth[key]["mean"] == 1.0
     shuffled = contents["rows"]["ground_truth_shuffled"]
+    # 10 windows of 6 clips at chance 0.032
+    assert shuffled["retrieval_window"]["mean"] < 0.15
+    assert critic_report.REPORTED_OFFSETS not in contents["rows"]
     assert shuffled["sync_confidence"]["high"] < truth["sync_confidence"]["low"]
     assert contents["failed"] == {"broken": "cannot be read"}
     assert critic_report.offset_histogram(found, seed=0) == {
@@ -73,3 +80,77 @@ def test_a_critic_with_a_lag_shows_it_in_the_histogram():
     )
     found = critic_report.evaluate_critic(NAMES, _load, critic, seed=0, on_clip_done=lambda: None)
     assert list(critic_report.offset_histogram(found, seed=0)) == ["2"]
+
+
+LEVELS = 5  # of loudness, a frame
+
+
+def _loud_clip(seed, *, late_frames=0, frames=90):
+    """Noise whose loudness jumps from frame to frame; the pictures show it, so much later."""
+    rng = np.random.default_rng([7, seed])
+    level = rng.uniform(0.02, 1.0, frames)
+    noise = rng.normal(size=frames * 640) * np.repeat(level, 640) * 6000
+    shown = np.roll(level, late_frames)
+    pictures = np.broadcast_to((shown * 255)[:, None, None, None], (frames, 128, 128, 3))
+    audio_i16 = np.clip(noise, -32768, 32767).astype(np.int16)
+    return EvalClip(
+        truth_u8=pictures.astype(np.uint8),
+        model_u8=pictures.astype(np.uint8),
+        mel=log_mel(audio_i16.astype(np.float32) / 32768),
+        audio_i16=audio_i16,
+    )
+
+
+def _centred(values):
+    values = values - values.mean(axis=-1, keepdims=True)
+    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-9)
+
+
+def _sees_loudness(batch):
+    return _centred(np.log(batch["frames_u8"][..., 64, 64, 0] / 255.0 + 0.01))
+
+
+def _hears_loudness(batch):
+    rows = mel_start(np.arange(LEVELS)) + 1  # within each frame
+    return _centred(batch["mel_chunk"].mean(axis=2)[..., rows])
+
+
+def _evaluate_loudness(late_frames):
+    critic = sync.Critic(
+        embed_faces=_sees_loudness,
+        embed_sound=_hears_loudness,
+        image_size=128,
+        clip_frames=5,
+        mel_frames=16,
+    )
+    return critic_report.evaluate_critic(
+        ["0", "1"],
+        lambda name: _loud_clip(int(name), late_frames=late_frames),
+        critic,
+        seed=0,
+        on_clip_done=lambda: None,
+    )
+
+
+@pytest.mark.parametrize("late_frames", [0, 3])
+def test_injected_shifts_are_found_where_a_clip_is_in_sync_and_followed_where_it_is_not(
+    late_frames,
+):
+    found = _evaluate_loudness(late_frames)
+    for result in found.results.values():
+        reported = result.values[critic_report.REPORTED_OFFSETS]
+        assert reported == {str(k): float(k + late_frames) for k in range(-10, 11)}
+        truth = result.values["ground_truth"]
+        assert truth["shift_found"] == (1.0 if late_frames == 0 else 0.0)
+        assert truth["shift_followed"] == 1.0
+        assert truth["shift_error"] == late_frames
+    table = critic_report.injected_shifts(found, seed=0)
+    assert list(table) == [str(k) for k in range(-10, 11)]
+    assert {(one["mean"], one["clips"]) for one in table.values()} == {
+        (1.0 if late_frames == 0 else 0.0, 2)
+    }
+
+
+def test_a_clip_too_short_for_a_shift_does_not_count_for_it():
+    found = _evaluate(eval_toys.embed_faces, NAMES[:2])  # 40 windows: 31 are left of shift 9
+    assert list(critic_report.injected_shifts(found, seed=0)) == [str(k) for k in range(-9, 10)]

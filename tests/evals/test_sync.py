@@ -76,6 +76,26 @@ def test_a_collapsed_critic_retrieves_nothing():
     assert not sync.clip_retrieval(shifted)
 
 
+def test_retrieval_of_runs_rises_with_their_length_and_stays_at_chance_on_noise():
+    rng = np.random.default_rng(67)
+    sound = _sequence(6, 1500, 16)
+    face = _unit(sound + 0.6 * rng.normal(size=sound.shape))
+    shares = [sync.window_retrieval(_shifted(face, sound), windows=n).mean() for n in (1, 2, 4, 8)]
+    assert np.all(np.diff(shares) > 0.02) and shares[-1] > 0.95
+    unrelated = _shifted(_sequence(8, 1500, 16), sound)
+    for n in (1, 2, 4, 8):
+        hits = sync.window_retrieval(unrelated, windows=n)
+        assert len(hits) == 1500 - 30 - n + 1
+        # chance 0.032; runs overlap, so there are 1470 / n independent ones
+        assert abs(hits.mean() - 1 / 31) < 4 * 0.177 / np.sqrt(1470 / n)
+
+
+def test_a_clip_without_a_run_of_complete_windows_has_no_hits():
+    sequence = _sequence(2, 33)  # three windows have all shifts
+    assert len(sync.window_retrieval(_shifted(sequence, sequence), windows=3)) == 1
+    assert len(sync.window_retrieval(_shifted(sequence, sequence), windows=4)) == 0
+
+
 def test_retrieval_per_clip_hears_through_noise_that_single_windows_do_not():
     rng = np.random.default_rng(66)
     sound = _sequence(6, 200, 16)
