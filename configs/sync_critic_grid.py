@@ -47,6 +47,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             image_size=128,
             channel_order="bgr",
             min_gap_frames=2,
+            bce_gap_frames=0,
             temperature=0.07,
             dtype="float32",
             views=1,
@@ -156,7 +157,7 @@ def smoke_sync() -> ConfigDict:
 def near_misses(config: ConfigDict) -> None:
     """Each mouth is held against all sounds within 0.6 s of its clip, as an offset search does."""
     config.data.update(batch_size=12, consecutive=True, windows_per_clip=16)
-    config.model.update(every_frames=5, min_gap_frames=1)
+    config.model.update(every_frames=5, min_gap_frames=1, bce_gap_frames=3)
 
 
 def fifty_clips(config: ConfigDict, *, steps: int) -> ConfigDict:

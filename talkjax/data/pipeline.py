@@ -5,7 +5,7 @@ Keys of the config block `data` that are read here and by the samplers:
 | key                        | meaning                                                          |
 |----------------------------|------------------------------------------------------------------|
 | `path`                     | prepared folder, or a toy: `fake://8x75?size=64`                 |
-| `split`                    | which of its splits to train on                                  |
+| `split`                    | which of its splits to train on; `train[:50]`: its first 50 clips |
 | `sampler`                  | "talking", "sync", "sync_mfcc" or "words" (transforms.py):       |
 | `image_size`               | all: side of the pictures, px                                    |
 | `clip_frames`              | all: frames in a window                                          |

@@ -59,6 +59,7 @@ def build(
     dtype: str,
     sync: Mapping[str, object],
     # Of runs saved before they could be chosen:
+    bce_gap_frames: int = 0,
     views: int = 1,
     every_frames: int = 1,
     jitter: Mapping[str, float] = NO_JITTER,
@@ -72,6 +73,8 @@ def build(
       temperature: divides cosines in `contrast` and `visual`; where it is learned, at first.
       dtype: of the computation, "float32" or "bfloat16".
       sync: settings of `SyncCritic`.
+      bce_gap_frames: `bce` leaves out pairs closer than this as well: whether sound and lips that
+        are a frame apart belong together, it can only guess.
       views: 1, or 2 for the loss `visual`.
       every_frames: with `data.consecutive`, mouths are seen at every so many windows only
         (sound is heard at all of them).
@@ -86,6 +89,7 @@ def build(
         image_size=image_size,
         channel_order=channel_order,
         min_gap_frames=min_gap_frames,
+        bce_gap_frames=max(min_gap_frames, bce_gap_frames),
         first_temperature=temperature,
         views=views,
         every_frames=every_frames,
@@ -126,6 +130,7 @@ class CriticTraining:
     image_size: int
     channel_order: str
     min_gap_frames: int
+    bce_gap_frames: int
     first_temperature: float
     views: int
     every_frames: int
@@ -197,7 +202,7 @@ class CriticTraining:
         negatives = dict(true=true, false=false, temperature=temperature)
         cosines = [_cosines(faces, found.sounds) for faces in found.faces]
         terms = {
-            "bce": _mean([self.cross_entropy(c, true, false) for c in cosines]),
+            "bce": _mean([self.cross_entropy(c, found) for c in cosines]),
             "contrast": _mean(
                 [pairs.contrast(faces, found.sounds, **negatives) for faces in found.faces]
             ),
@@ -225,9 +230,10 @@ class CriticTraining:
             temperature=temperature,
         )
 
-    def cross_entropy(self, cosines, true, false) -> Float[Array, " b"]:
+    def cross_entropy(self, cosines, found: Embedded) -> Float[Array, " b"]:
         """The loss `bce`."""
-        return pairs.balanced_cross_entropy(probability(cosines, self.critic.ends), true, false)
+        probable = probability(cosines, self.critic.ends)
+        return pairs.balanced_cross_entropy(probable, *found.pairs(self.bce_gap_frames))
 
     def judge(self, cosines, found: Embedded) -> dict[str, Float[Array, " b"]]:
         """How rightly the pairs of each clip are told apart."""
@@ -260,7 +266,7 @@ class CriticTraining:
         cosines = _cosines(found.faces[0], found.sounds)
         chance = jnp.full(cosines.shape[:1], 1.0 / cosines.shape[2])
         return self.judge(cosines, found) | {
-            "bce": self.cross_entropy(cosines, true, false),
+            "bce": self.cross_entropy(cosines, found),
             "cosine_true": pairs.mean_where(cosines, true),
             "cosine_false": pairs.mean_where(cosines, false),
             "retrieval_chance": chance,

@@ -298,6 +298,20 @@ def test_expert_of_other_inputs_is_refused(critic, tmp_path, path, value):
         experts(config, tmp_path)
 
 
+def test_an_expert_saved_before_its_net_had_more_settings_still_fits(critic, tmp_path):
+    expert = checkpoint.load_expert(critic)
+    check = dict(name="sync", where=critic, data_settings=CROPS)
+    config = consumer(checkpoint=str(critic))
+    older = expert["config"].copy_and_resolve_references()
+    with older.unlocked():
+        for setting in ("region", "ends", "parts", "context_layers", "context_heads"):
+            del older.model.sync[setting]
+    check_expert(expert | {"config": older}, config, **check)
+    config.model.sync.ends = "linear"
+    with pytest.raises(UserError, match=r"model\.sync = .*'relu'.*this run has .*'linear'"):
+        check_expert(expert | {"config": older}, config, **check)
+
+
 def test_expert_without_validation_or_checkpoint_is_refused(critic, tmp_path):
     expert = checkpoint.load_expert(critic)
     with pytest.raises(UserError, match=f"not validated at its step {expert['step']}"):

@@ -45,6 +45,7 @@ def get_config(variant: str = "") -> ConfigDict:
             image_size=32,
             channel_order="rgb",
             min_gap_frames=5,
+            bce_gap_frames=0,
             temperature=0.1,
             dtype="float32",
             views=1,
