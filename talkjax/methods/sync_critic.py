@@ -10,8 +10,9 @@ with a weight in the config, make the critics of three papers:
   moments of its clip and all windows of the other clips (InfoNCE; StyleTalker, with linear ends
   and a learned temperature). Many negatives are what gets a critic off ln 2 = 0.693 quickly.
 - `visual`: each mouth must find its own second view (other light, other framing) among other
-  moments (the discriminative term of CALS, with a window of 1.2 s). So visual distance means
-  what the lips do. Only with `views` = 2; both views are then held against the sound.
+  moments of its clip (the discriminative term of CALS, with a window of 1.2 s). So visual distance
+  means what the lips do, and who it is does not help. Only with `views` = 2; both views are then
+  held against the sound.
 
 With `data.consecutive` the windows of a clip start one frame after the other, so that the
 negatives are the near misses that an offset search meets, and neighbours share their work.
@@ -47,8 +48,6 @@ LN_2, LN_2_MARGIN = math.log(2.0), 0.01
 HOTTEST_TEMPERATURE = 1.0
 SILENT_MEL = 0.05
 
-NO_JITTER = dict(brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0)
-
 
 def build(
     *,
@@ -62,7 +61,7 @@ def build(
     bce_gap_frames: int = 0,
     views: int = 1,
     every_frames: int = 1,
-    jitter: Mapping[str, float] = NO_JITTER,
+    jitter: Mapping[str, float] = augment.UNCHANGED,
 ) -> Method:
     """The sync critic as a method.
 
@@ -221,13 +220,14 @@ class CriticTraining:
         return LossOut(terms, {"sync": updated}, jax.lax.stop_gradient(scalars))
 
     def visual(self, found: Embedded, temperature: Float[Array, ""]) -> Float[Array, " b"]:
-        """Each mouth finds its second view among other moments and other clips, nats."""
+        """Each mouth finds its second view among other moments of its clip, nats."""
         starts = (found.face_starts, found.face_starts)
         return pairs.contrast(
             *found.faces,
             true=pairs.true_pairs(*starts),
             false=pairs.false_pairs(*starts, min_gap_frames=self.min_gap_frames),
             temperature=temperature,
+            across_clips=False,
         )
 
     def cross_entropy(self, cosines, found: Embedded) -> Float[Array, " b"]:
@@ -250,9 +250,8 @@ class CriticTraining:
     ) -> Mapping[str, Array]:
         """{"face_embedding": b w d, "audio_embedding": b w d}, unit norm."""
         del key
-        b, w = batch["mel_chunk"].shape[:2]
-        starts = jnp.zeros((b, w), jnp.int32)  # nothing is paired here
-        batch = {"start_frames": starts, **batch}
+        # Nothing is paired here.
+        batch = {"start_frames": jnp.zeros(batch["mel_chunk"].shape[:2], jnp.int32), **batch}
         found, _ = self.embed(params, model_vars, batch, None, train=False)
         return {"face_embedding": found.faces[0], "audio_embedding": found.sounds}
 
@@ -264,12 +263,11 @@ class CriticTraining:
         found, _ = self.embed(params, model_vars, batch, None, train=False)
         true, false = found.pairs(self.min_gap_frames)
         cosines = _cosines(found.faces[0], found.sounds)
-        chance = jnp.full(cosines.shape[:1], 1.0 / cosines.shape[2])
         return self.judge(cosines, found) | {
             "bce": self.cross_entropy(cosines, found),
             "cosine_true": pairs.mean_where(cosines, true),
             "cosine_false": pairs.mean_where(cosines, false),
-            "retrieval_chance": chance,
+            "retrieval_chance": jnp.full(cosines.shape[:1], 1.0 / cosines.shape[2]),
         }
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array, Key
 
+UNCHANGED = dict(brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Jitter:

@@ -50,10 +50,14 @@ def contrast(
     true: Float[Array, "b v w"],
     false: Float[Array, "b v w"],
     temperature: float | Float[Array, ""],
+    across_clips: bool = True,
 ) -> Float[Array, " b"]:
     """InfoNCE both ways among the false pairs of a clip and all pairs across clips, nats.
 
     A row or column without a true pair asks nothing.
+
+    Args:
+      across_clips: False leaves the pairs across clips out, where faces give the answer away.
 
     Source: van den Oord et al. 2018, eq. 4; with same-clip negatives StyleTalker and CALS.
     """
@@ -62,7 +66,7 @@ def contrast(
     logits = (left.reshape(b * v, d) @ right.reshape(b * w, d).T) / temperature
     same_clip = jnp.kron(jnp.eye(b), jnp.ones((v, w)))
     match, inside = _across_clips(true), _across_clips(false)
-    valid = jnp.where(same_clip > 0, jnp.maximum(inside, match), 1.0)
+    valid = jnp.where(same_clip > 0, jnp.maximum(inside, match), float(across_clips))
     rows = _asked(logits, match, valid).reshape(b, v)
     columns = _asked(logits.T, match.T, valid.T).reshape(b, w)
     return 0.5 * (_mean_asked(rows, true.sum(axis=2)) + _mean_asked(columns, true.sum(axis=1)))

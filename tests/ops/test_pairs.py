@@ -39,6 +39,8 @@ def test_contrast_is_the_logarithm_of_the_candidates_when_all_are_alike():
     none = jnp.zeros_like(true)  # only other clips are left, beside the match
     loss = pairs.contrast(alike, alike, true=true, false=none, temperature=0.07)
     np.testing.assert_allclose(loss, np.log(1 + (b - 1) * w), rtol=1e-5)
+    within = dict(true=true, false=1.0 - true, temperature=0.07, across_clips=False)
+    np.testing.assert_allclose(pairs.contrast(alike, alike, **within), np.log(w), rtol=1e-5)
 
 
 def test_sounds_without_a_mouth_are_negatives_but_ask_nothing():
