@@ -68,7 +68,13 @@ def test_report_names_each_reject_with_its_reason(prepared):
     }
     assert report["filters"].keys() == FILTERS.keys()
     assert {k: n for k, n in report["filters"].items() if n} == {"no_audio": 1, "no_face": 1}
-    assert report["trimmed"] == {"shot_cut": 0, "damaged": 0, "face_lost": 0, "audio_short": 0}
+    assert report["trimmed"] == {
+        "shot_cut": 0,
+        "damaged": 0,
+        "face_lost": 0,
+        "audio_short": 0,
+        "sync_offset": 0,
+    }
     assert report["passed_over"] == {"read.me": "no video by its suffix"}
     assert report["without_words"] == 1
     assert report["split"]["keys"] == 4 and report["cut"] == {"clips": 0, "parts": 0}
