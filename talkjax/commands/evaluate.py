@@ -233,19 +233,7 @@ def _generator(
 
     predictor = Predictor(trained, batch_frames=args.batch)
     judges = parts.find_judges(args.judge, path, trained, data=args.data)
-    row_scores = reader = None
-    if args.syncnet is not None:
-        from talkjax.commands import syncnet_parts
-
-        syncnet = syncnet_parts.find_judge(
-            args.syncnet, path, experts=trained.experts, data=args.data
-        )
-        row_scores, protocol["syncnet"] = syncnet_parts.row_scores(syncnet), syncnet.identity()
-    if args.lip_reader is not None:
-        from talkjax.commands import reader_parts
-
-        reader, who = reader_parts.find_reader(args.lip_reader, data=args.data)
-        protocol["lip_reader"] = who | reader_parts.words_protocol(reader, clips)
+    reader, row_scores, notes = _other_judges(args, trained, clips, path=path)
     with landmarks.tracker(track, workers=args.workers) as tracker:
         linear, linear_notes = parts.linear_lips(
             args.data,
@@ -276,7 +264,7 @@ def _generator(
     protocol |= report.measuring_protocol(
         seed=args.seed, reference_frame=args.reference_frame, sync_stride=args.sync_stride
     )
-    protocol |= parts.judges_protocol(judges) | {"linear": linear_notes}
+    protocol |= parts.judges_protocol(judges) | {"linear": linear_notes} | notes
     parts.save_pictures(
         args.out,
         found,
@@ -286,6 +274,26 @@ def _generator(
         reference_frame=args.reference_frame,
     )
     return report.metrics(found, protocol=protocol, seed=args.seed)
+
+
+def _other_judges(
+    args: argparse.Namespace, trained: Any, clips: Any, *, path: pathlib.Path
+) -> tuple[Any, Any, dict[str, Any]]:
+    """The lip reader and SyncNet's scores where they were asked for, and who they are."""
+    reader, row_scores, notes = None, None, {}
+    if args.syncnet is not None:
+        from talkjax.commands import syncnet_parts
+
+        syncnet = syncnet_parts.find_judge(
+            args.syncnet, path, experts=trained.experts, data=args.data
+        )
+        row_scores, notes["syncnet"] = syncnet_parts.row_scores(syncnet), syncnet.identity()
+    if args.lip_reader is not None:
+        from talkjax.commands import reader_parts
+
+        reader, who = reader_parts.find_reader(args.lip_reader, data=args.data)
+        notes["lip_reader"] = who | reader_parts.words_protocol(reader, clips)
+    return reader, row_scores, notes
 
 
 def _write(args: argparse.Namespace, contents: dict[str, Any], *, title: str) -> int:

@@ -56,6 +56,7 @@ def identity(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
     words = len(word_labels(vocabulary))
     return parts.subject(trained, path=path) | {
         "trained_on_data": str(trained.config.data.path),
+        "trained_on_split": str(trained.config.data.split),
         "vocabulary_words": words,
         "vocabulary": {name: list(group) for name, group in vocabulary.items()},
         "chance": 1.0 / words,

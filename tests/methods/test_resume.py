@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import sync_critic_grid, synctalkface_grid
+from configs import lip_reader_grid, sync_critic_grid, synctalkface_grid
 from talkjax import assemble, main
 from talkjax.data import fake, schema, writer
 from talkjax.train.begin import placed_state
@@ -93,6 +93,17 @@ def test_a_stopped_critic_goes_on_bit_for_bit(critic, folder, tmp_path):
     config = config_of(sync_critic_grid, folder, steps=STEPS)
     stop_and_go_on(config, tmp_path / "parts", between=lambda: None)
     assert_ends_alike(config, critic, tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_a_stopped_lip_reader_goes_on_bit_for_bit_with_the_words_that_it_counted(folder, tmp_path):
+    config = config_of(lip_reader_grid, folder, steps=STEPS)
+    config.data.min_word_count = 1
+    main.run(config, tmp_path / "whole")
+    stop_and_go_on(config, tmp_path / "parts", between=lambda: None)
+    settled = json.loads((tmp_path / "parts" / "config.json").read_text())
+    assert set(settled["data"]["vocabulary"]["word"]) <= {"ah", "ee", "mm", "oo"}
+    assert_ends_alike(assemble.with_vocabulary(config), tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.slow
