@@ -6,7 +6,7 @@ Keys of the config block `data` that are read here and by the samplers:
 |----------------------------|------------------------------------------------------------------|
 | `path`                     | prepared folder, or a toy: `fake://8x75?size=64`                 |
 | `split`                    | which of its splits to train on; `train[:50]`: its first 50 clips |
-| `sampler`                  | "talking", "sync", "sync_mfcc" or "words" (transforms.py):       |
+| `sampler`                  | "talking", "sync", "sync_mfcc" or "words" (samplers.py):         |
 | `image_size`               | all: side of the pictures, px                                    |
 | `clip_frames`              | all: frames in a window                                          |
 | `mel_frames`               | all: mel frames in a window                                      |
@@ -53,6 +53,7 @@ import numpy as np
 from talkjax.data import schema
 from talkjax.data.kept import Keeper, KeptClip
 from talkjax.data.memory import keep_freed_memory
+from talkjax.data.samplers import make_sampler, require
 from talkjax.data.source import Clip, Source, open_source
 from talkjax.data.transforms import (
     ArraySpec,
@@ -60,8 +61,6 @@ from talkjax.data.transforms import (
     Sampler,
     Settings,
     decode_frames,
-    make_sampler,
-    require,
 )
 from talkjax.errors import UserError
 

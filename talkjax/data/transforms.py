@@ -17,13 +17,9 @@ from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
 
 from talkjax.data import schema
-from talkjax.data.jpeg import recompress
 from talkjax.data.kept import KeptClip
-from talkjax.data.words import Vocabulary, choose_start, inside, known_words, word_labels
 from talkjax.errors import UserError
-from talkjax.ops.image import mouth_box
 from talkjax.ops.mel import MEL_BINS, mel_start, mel_windows
-from talkjax.ops.mfcc import CEPSTRA, STEPS_PER_FRAME, mfcc_windows
 
 REFERENCES = ("any", "elsewhere")
 Example = dict[str, np.ndarray]
@@ -107,9 +103,9 @@ class Talking:
         t, side = self.clip_frames, self.image_size
         mel_shape = (MEL_BINS, self.mel_frames)
         return {
-            "frames_u8": _images(t + 2 * self.lip_radius_frames, side=side),
-            "reference_u8": _images(t, side=side),
-            "pose_u8": _images(t, side=side),
+            "frames_u8": pictures_spec(t + 2 * self.lip_radius_frames, side=side),
+            "reference_u8": pictures_spec(t, side=side),
+            "pose_u8": pictures_spec(t, side=side),
             "mel_windows": ArraySpec((t, *mel_shape), np.dtype(np.float32)),
             "mel_chunk": ArraySpec(mel_shape, np.dtype(np.float32)),
         }
@@ -134,14 +130,16 @@ class Talking:
         # the target's own frames are there already: a view of them costs nothing
         apart = [] if pose == target else [pose + window]
         wanted = np.concatenate([context, reference + window, *apart])
-        pictures = _mirror(_pictures(record, wanted, size_px=self.image_size), mirrored)
+        pictures = mirror(pictures_of(record, wanted, size_px=self.image_size), mirrored)
         pose_first = radius if pose == target else len(context) + t
         return {
             "frames_u8": pictures[: len(context)],
             "reference_u8": pictures[len(context) : len(context) + t],
             "pose_u8": pictures[pose_first : pose_first + t],
-            "mel_windows": _mel(record, target + window + self.audio_shift_frames, self.mel_frames),
-            "mel_chunk": _mel(record, np.array([target]), self.mel_frames)[0],
+            "mel_windows": mel_of(
+                record, target + window + self.audio_shift_frames, self.mel_frames
+            ),
+            "mel_chunk": mel_of(record, np.array([target]), self.mel_frames)[0],
         }
 
 
@@ -171,7 +169,7 @@ class Sync:
         w, side = self.windows_per_clip, self.image_size
         frames = (self.clip_frames + w - 1,) if self.consecutive else (w, self.clip_frames)
         return {
-            "frames_u8": _images(*frames, side=side),
+            "frames_u8": pictures_spec(*frames, side=side),
             "mel_chunk": ArraySpec((w, MEL_BINS, self.mel_frames), np.dtype(np.float32)),
             "start_frames": ArraySpec((w,), np.dtype(np.int32)),
         }
@@ -185,162 +183,12 @@ class Sync:
             starts = rng.choice(record.num_frames - t + 1, size=w, replace=False)
             wanted = (starts[:, None] + np.arange(t)).reshape(-1)
         mirrored = self.flip and rng.random() < 0.5
-        pictures = _mirror(_pictures(record, wanted, size_px=self.image_size), mirrored)
+        pictures = mirror(pictures_of(record, wanted, size_px=self.image_size), mirrored)
         return {
             "frames_u8": pictures.reshape(*self.spec()["frames_u8"].shape),
-            "mel_chunk": _mel(record, starts, self.mel_frames),
+            "mel_chunk": mel_of(record, starts, self.mel_frames),
             "start_frames": starts.astype(np.int32),
         }
-
-
-@dataclasses.dataclass(frozen=True)
-class Words:
-    """A window of mouths with the words that lie wholly in it, for a lip reader.
-
-    Attributes:
-      image_size: side of the crops that the mouths are cut from (`ops.image.mouth_box`).
-      clip_frames: t, length of the window. A shorter clip stays on its last frame.
-      mel_frames: length of the mel window that begins with each frame.
-      max_words: l, places for words; one-hot rows of places without a word are zero.
-      vocabulary: class -> its words; see words.py.
-      flip: as in `Talking`.
-    """
-
-    image_size: int
-    clip_frames: int
-    mel_frames: int
-    max_words: int
-    vocabulary: Vocabulary
-    flip: bool
-
-    def __post_init__(self):
-        object.__setattr__(self, "_labels", word_labels(self.vocabulary))
-
-    @property
-    def min_frames(self) -> int:
-        return 1
-
-    def spec(self) -> dict[str, ArraySpec]:
-        t, (top, bottom, left, right) = self.clip_frames, mouth_box(self.image_size)
-        return {
-            "mouth_u8": ArraySpec((t, bottom - top, right - left, 3), np.dtype(np.uint8)),
-            "mel_windows": ArraySpec((t, MEL_BINS, self.mel_frames), np.dtype(np.float32)),
-            "word_spans": ArraySpec((self.max_words, 2), np.dtype(np.float32)),
-            "word_one_hot": ArraySpec((self.max_words, len(self._labels)), np.dtype(np.float32)),
-        }
-
-    def __call__(self, record: Clip, rng: np.random.Generator) -> Example:
-        spans, labels = known_words(record.words, self._labels)
-        first = choose_start(spans, frames=self.clip_frames, clip_frames=record.num_frames, rng=rng)
-        mirrored = self.flip and rng.random() < 0.5
-        wanted = np.minimum(first + np.arange(self.clip_frames), record.num_frames - 1)
-        here = np.flatnonzero(inside(spans, first=first, frames=self.clip_frames))
-        if len(here) > self.max_words:  # long clips of fast speech
-            here = np.sort(rng.choice(here, size=self.max_words, replace=False))
-        word_spans = np.zeros((self.max_words, 2), np.float32)
-        word_spans[: len(here)] = spans[here] - first
-        one_hot = np.zeros((self.max_words, len(self._labels)), np.float32)
-        one_hot[np.arange(len(here)), labels[here]] = 1.0
-        top, bottom, left, right = mouth_box(self.image_size)
-        pictures = _pictures(record, wanted, size_px=self.image_size)
-        return {
-            "mouth_u8": _mirror(pictures[:, top:bottom, left:right], mirrored),
-            "mel_windows": _mel(record, wanted, self.mel_frames),
-            "word_spans": word_spans,
-            "word_one_hot": one_hot,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class SyncMfcc:
-    """As `Sync`, with the sound as MFCC (ops/mfcc.py): for SyncNet.
-
-    Attributes:
-      image_size, clip_frames, windows_per_clip, flip: as in `Sync`, but the window that ends with
-        the clip is left out, as in SyncNet's evaluation: its sound would end later.
-      mfcc_steps: steps of 10 ms in a window.
-      jpeg_quality: (least, most) of a JPEG that the pictures of an example are passed through,
-        drawn each time: SyncNet judges recompressed frames. (100, 100) leaves them alone.
-    """
-
-    image_size: int
-    clip_frames: int
-    mfcc_steps: int
-    windows_per_clip: int
-    flip: bool
-    jpeg_quality: tuple[int, ...]
-
-    def __post_init__(self):
-        if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[-1] <= 100:
-            raise UserError(f"data.jpeg_quality: got {self.jpeg_quality}, want two of 1 to 100")
-
-    @property
-    def min_frames(self) -> int:
-        return self.clip_frames + self.windows_per_clip
-
-    def spec(self) -> dict[str, ArraySpec]:
-        w, side = self.windows_per_clip, self.image_size
-        return {
-            "frames_u8": _images(w, self.clip_frames, side=side),
-            "mfcc": ArraySpec((w, CEPSTRA, self.mfcc_steps), np.dtype(np.float32)),
-            "start_frames": ArraySpec((w,), np.dtype(np.int32)),
-        }
-
-    def __call__(self, record: Clip, rng: np.random.Generator) -> Example:
-        t, w = self.clip_frames, self.windows_per_clip
-        starts = rng.choice(record.num_frames - t, size=w, replace=False)
-        mirrored = self.flip and rng.random() < 0.5
-        quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[-1], endpoint=True))
-        wanted = (starts[:, None] + np.arange(t)).reshape(-1)
-        pictures = _mirror(_pictures(record, wanted, size_px=self.image_size), mirrored)
-        if quality < 100:
-            pictures = recompress(pictures, quality=quality)
-        first_steps = starts * STEPS_PER_FRAME
-        return {
-            "frames_u8": pictures.reshape(w, t, *pictures.shape[1:]),
-            "mfcc": mfcc_windows(record.audio_i16, first_steps, steps=self.mfcc_steps),
-            "start_frames": starts.astype(np.int32),
-        }
-
-
-SAMPLERS = {"talking": Talking, "sync": Sync, "words": Words, "sync_mfcc": SyncMfcc}
-
-
-def make_sampler(data: Settings) -> Sampler:
-    """The sampler `data.sampler`, from the settings of the same names as its attributes.
-
-    Raises:
-      UserError: if there is no such sampler, if a key is missing or if a size makes no sense.
-    """
-    require(data, "sampler")
-    if data["sampler"] not in SAMPLERS:
-        raise UserError(f"data.sampler: got {data['sampler']!r}, want one of {', '.join(SAMPLERS)}")
-    kind = SAMPLERS[data["sampler"]]
-    names = [field.name for field in dataclasses.fields(kind)]
-    require(data, *names)
-    settings = {name: data[name] for name in names}
-    lowest = {
-        "image_size": 8,
-        "clip_frames": 1,
-        "lip_radius_frames": 0,
-        "mel_frames": 1,
-        "mfcc_steps": 1,
-        "windows_per_clip": 1,
-        "max_words": 1,
-        "reference_min_gap_frames": 0,
-        "pose_gap_frames": 0,
-    }
-    for name, least in lowest.items():
-        if name in settings and settings[name] < least:
-            raise UserError(f"data.{name}: got {settings[name]}, want at least {least}")
-    return kind(**settings)
-
-
-def require(data: Settings, *names: str) -> None:
-    """Raises UserError if one of the keys is missing."""
-    for name in names:
-        if name not in data:
-            raise UserError(f"data.{name}: is missing; set it in the config (see data/pipeline.py)")
 
 
 def decode_frames(
@@ -409,7 +257,7 @@ def _start_at_distance(
     return int(allowed[rng.integers(len(allowed))])
 
 
-def _pictures(
+def pictures_of(
     clip: Clip, indices: Int[np.ndarray, " t"], *, size_px: int
 ) -> UInt8[np.ndarray, "t h w 3"]:
     if isinstance(clip, KeptClip):
@@ -417,7 +265,7 @@ def _pictures(
     return decode_frames(clip, indices, size_px=size_px)
 
 
-def _mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
+def mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
     return pictures[:, :, ::-1] if mirrored else pictures
 
 
@@ -426,10 +274,10 @@ def _recompressed(pictures: np.ndarray, *, quality: int) -> np.ndarray:
     return np.stack([decode(encode(p, quality=quality, colorsubsampling="420")) for p in pictures])
 
 
-def _mel(record: Clip, frames: np.ndarray, mel_frames: int) -> np.ndarray:
+def mel_of(record: Clip, frames: np.ndarray, mel_frames: int) -> np.ndarray:
     windows = mel_windows(record.mel, mel_start(frames), mel_frames=mel_frames)
     return windows.astype(np.float32, order="C")
 
 
-def _images(*leading: int, side: int) -> ArraySpec:
+def pictures_spec(*leading: int, side: int) -> ArraySpec:
     return ArraySpec((*leading, side, side, 3), np.dtype(np.uint8))

@@ -12,7 +12,7 @@ from benchmarks import data_layouts
 from benchmarks.usual_loader import RESAMPLER, UsualLoader, network_inputs
 from talkjax import cli
 from talkjax.data import fake, pipeline
-from talkjax.data.transforms import make_sampler
+from talkjax.data.samplers import make_sampler
 from talkjax.ops.mel import log_mel
 
 # librosa.load imports audioread, which imports these

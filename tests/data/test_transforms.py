@@ -7,7 +7,8 @@ import pytest
 import simplejpeg
 
 from talkjax.data import transforms
-from talkjax.data.transforms import Sync, Talking, decode_frames, make_sampler
+from talkjax.data.samplers import make_sampler
+from talkjax.data.transforms import Sync, Talking, decode_frames
 from talkjax.errors import UserError
 from talkjax.ops.mel import mel_start
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from talkjax.data import fake, words
+from talkjax.data.judge_windows import Words
+from talkjax.data.samplers import make_sampler
 from talkjax.data.source import open_source
-from talkjax.data.transforms import Words, make_sampler
 from talkjax.errors import UserError
 from talkjax.ops.image import mouth_box
 from talkjax.ops.mel import mel_start
