@@ -8,9 +8,11 @@ Python's `pickle` with a `find_class` of its own would do less: objects' `__sets
 of what was built and `copyreg` extensions still run there.
 """
 
+import io
+import mmap
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from talkjax.errors import UserError
 
@@ -71,7 +73,7 @@ def shown(text: object) -> str:
 
 
 def load(
-    stream: BinaryIO,
+    stream: io.BytesIO | mmap.mmap,
     *,
     names: Callable[[str], Named | None],
     persistent: Callable[[Any], Any],
@@ -99,6 +101,8 @@ def load(
             f"{where}: its pickle names {refused}, which has no place in a file of weights; "
             "nothing of it was run. Use a file from its authors, or one with plain state_dicts"
         ) from None
+    except UserError:  # of a storage within it, and a ValueError itself
+        raise
     except (Damaged, ValueError) as error:  # ValueError: by genops, at what is cut off or unknown
         reason = shown(" ".join(str(error).split()))
         raise UserError(
@@ -220,6 +224,8 @@ class _Machine:
             raise Damaged(f"calls {target.name} without a tuple")
         try:
             self.stack.append(target.make(args))
+        except UserError:
+            raise
         except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise Damaged(f"{target.name} is given what it cannot take: {error}") from None
 

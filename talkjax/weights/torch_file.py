@@ -25,7 +25,7 @@ from talkjax.errors import UserError
 from talkjax.weights import inert_pickle
 from talkjax.weights.inert_pickle import Damaged, Named, shown
 from talkjax.weights.tensors import BYTE_ORDERS, DTYPES, Storage, Tensor, view
-from talkjax.weights.torch_names import TypedStorage, storage_dtype, table
+from talkjax.weights.torch_names import TENSORFLOW_NETWORK, TypedStorage, storage_dtype, table
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -211,7 +211,15 @@ def _item_bytes(dtype: np.dtype | None) -> int:
 def _read_pickles(stream: mmap.mmap, *, where: str) -> WeightsFile:
     """PyTorch's format before 1.6 (several pickles, then the storages), or one plain pickle."""
     legacy = _Legacy(where, names=table(_nested_storage(where)))
-    first = legacy.load(stream)
+    try:
+        first = legacy.load(stream)
+    except UserError as error:
+        if TENSORFLOW_NETWORK in str(error):
+            raise UserError(
+                f"{where}: is a TensorFlow StyleGAN pickle, want one by PyTorch; convert it with "
+                "legacy.py of stylegan2-ada-pytorch"
+            ) from None
+        raise
     if first == LEGACY_MAGIC:
         return WeightsFile("torch legacy", legacy.rest(stream, memoryview(stream)))
     if legacy.storages:

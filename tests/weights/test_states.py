@@ -1,0 +1,139 @@
+"""Finding state dicts in a file, and accounting for everything else."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from talkjax.errors import UserError
+from talkjax.weights import states, torch_file
+from talkjax.weights.inert_pickle import Inert
+from tests.weights import torch_writer
+from tests.weights.torch_writer import Call, Name, Parameter
+
+ONE = np.ones((2, 3), np.float32)
+
+
+def entries(tmp_path, content):
+    path = torch_writer.write_pickle(tmp_path / "file.pkl", content)
+    return states.entries(torch_file.read(path).content, where="file.pkl")
+
+
+def pick(found, **changes):
+    asked = dict(parts={"net": ("state_dict", "")}, optional=(), extras=(), left_out={})
+    return states.pick(found, **asked | changes, where="file.pkl")
+
+
+def test_a_bare_state_dict_and_a_wrapped_one_are_found(tmp_path):
+    for content in ({"module.a": ONE}, {"state_dict": {"a": ONE}}):
+        picked = pick(entries(tmp_path, content))
+        np.testing.assert_array_equal(picked.states["net"]["a"], ONE)
+        assert picked.ignored == {}
+
+
+def test_floats_become_float32_and_counters_stay(tmp_path):
+    state = {
+        "half": ONE.astype(np.float16),
+        "bf": ONE.astype(ml_dtypes.bfloat16),
+        "double": ONE.astype(np.float64),
+        "counter": np.asarray(3),
+    }
+    found = pick(entries(tmp_path, state)).states["net"]
+    assert {str(found[name].dtype) for name in ("half", "bf", "double")} == {"float32"}
+    np.testing.assert_array_equal(found["bf"], ONE)
+    assert found["counter"].dtype == np.int64
+
+
+def test_everything_beside_the_state_dict_is_listed_with_its_reason(tmp_path):
+    namespace = Call(Name("argparse", "Namespace"), new=True, state={"lr": 0.1})
+    content = {
+        "state_dict": {"a": ONE},
+        "optimizer": {"state": {0: {"exp_avg": ONE}}},
+        "g_optim": {"state": {}},
+        "epoch": 3,
+        "loss": np.asarray(0.5),
+        "args": namespace,
+        "g": {"a": ONE},
+        "nothing": None,
+    }
+    picked = pick(entries(tmp_path, content), left_out={"g": "not averaged"})
+    assert picked.ignored == {
+        "optimizer": "state of an optimizer",
+        "g_optim": "state of an optimizer",
+        "epoch": "progress or settings of the training script",
+        "loss": "progress or settings of the training script",
+        "args": "progress or settings of the training script",
+        "g": "not averaged",
+        "nothing": "empty",
+    }
+
+
+def test_unknown_tensors_are_not_passed_over(tmp_path):
+    found = entries(tmp_path, {"state_dict": {"a": ONE}, "second_net": [{"b": (ONE,)}]})
+    with pytest.raises(UserError, match=r"entry second_net holds tensors .* --ignore second_net"):
+        pick(found)
+
+
+def test_a_missing_part_is_told_with_what_is_there(tmp_path):
+    found = entries(tmp_path, {"model": {"a": ONE}, "epoch": 1})
+    with pytest.raises(UserError, match="has the entries model, epoch, want state_dict"):
+        pick(found)
+    assert (
+        pick(found, parts={"net": ("model",), "disc": ("d",)}, optional=("disc",)).states["disc"]
+        == {}
+    )
+
+
+def test_extras_are_handed_over(tmp_path):
+    content = {"state_dict": {"a": ONE}, "latent_avg": ONE, "opts": {"x": 1}}
+    picked = pick(entries(tmp_path, content), extras=("latent_avg", "opts", "absent"))
+    np.testing.assert_array_equal(picked.extras["latent_avg"], ONE)
+    assert picked.extras["opts"] == {"x": 1} and set(picked.extras) == {"latent_avg", "opts"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, value):
+    with pytest.raises(UserError, match="a holds values that are not finite"):
+        pick(entries(tmp_path, {"a": np.array([1, value], np.float32)}))
+
+
+def test_a_key_with_and_without_its_prefix_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has the key a with and without module"):
+        pick(entries(tmp_path, {"a": ONE, "module.a": ONE}))
+
+
+@pytest.mark.parametrize("content", [[1, 2], 3, {1: ONE}])
+def test_what_is_no_dict_of_names_is_refused(tmp_path, content):
+    with pytest.raises(UserError, match="want a state_dict"):
+        entries(tmp_path, content)
+
+
+def tree():
+    leaf = torch_writer.module(
+        "Linear",
+        parameters={"weight": Parameter(ONE), "bias": None},
+        buffers={"w_avg": ONE * 2, "scratch": ONE},
+        unsaved=("scratch",),
+    )
+    return torch_writer.module("Net", buffers={"k": ONE * 3}, children={"fc": leaf, "no": None})
+
+
+def test_a_tree_of_pickled_modules_is_its_state_dict(tmp_path):
+    found = entries(tmp_path, {"G_ema": tree(), "G": None})
+    state = states.arrays(found["G_ema"], where="file.pkl")
+    assert set(state) == {"fc.weight", "fc.w_avg", "k"}
+    np.testing.assert_array_equal(state["fc.w_avg"], ONE * 2)
+    assert set(entries(tmp_path, tree())[""]) == set(state)
+
+
+def test_modules_that_hold_themselves_end():
+    node = Inert("Net", state={"_parameters": {}, "_buffers": {}})
+    node.state["_modules"] = {"again": node}
+    with pytest.raises(UserError, match="its modules have no end"):
+        states.module_state(node, where="file.pkl")
+
+
+def test_lists_that_hold_themselves_end():
+    endless = []
+    endless.append(endless)
+    assert not states.holds_tensors(endless)
+    assert states.holds_tensors([endless, {"a": ONE}])
