@@ -12,10 +12,13 @@ in Models and Techniques in Computer Animation (1993), with exponent c = 1.
 Differs: tau is counted from the middle stretch of a long phone rather than from its centre
 (else a long pause would not rest); the cusp at tau = 0 is rounded; the tracks are low-passed,
 as jaw and lips have mass; and in the opening, what the lips do by themselves (to touch, to rest)
-is laid over the slow curve as in Oehman's model, so that lips that must touch do (`_opening`).
+is laid over the slow curve as in Oehman's model, so that lips that must touch do (`_opening`);
+and over the phones there is a slow movement of the phrase: jaw and lips open further towards its
+end (`_prominence`).
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,19 +35,19 @@ SAMPLES_PER_FRAME = 4  # 100 Hz, 25 fps
 # e-folding times of the dominance, before and after a gesture. Rounding starts early (Perkell
 # and Matthies 1992: up to 0.3 s ahead of /u/). The opening follows vowels and jaw across
 # consonants (Oehman 1966: consonants ride on a movement from vowel to vowel) and runs ahead of
-# the voice (Chandrasekaran et al. 2009: by 0.1 to 0.3 s), so that 0.2 s of sound are too few to
-# tell it; labial consonants and pauses are short and exact on top (`_opening`).
+# the voice (Chandrasekaran et al. 2009: by 0.1 to 0.3 s); labial consonants and pauses are short
+# and exact on top (`_opening`).
 REACH_BEFORE_S = dict(
-    jaw=0.085, opening=0.24, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
+    jaw=0.085, opening=0.145, width=0.1, protrusion=0.13, tuck=0.028, tongue=0.04, teeth=0.06
 )
 REACH_AFTER_S = dict(
-    jaw=0.075, opening=0.17, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
+    jaw=0.075, opening=0.1, width=0.08, protrusion=0.09, tuck=0.025, tongue=0.035, teeth=0.055
 )
 # Standard deviation of the low pass.
 INERTIA_S = dict(
     jaw=0.022, opening=0.013, width=0.02, protrusion=0.022, tuck=0.01, tongue=0.012, teeth=0.015
 )
-OPENING = TARGETS.index("opening")
+JAW, OPENING = TARGETS.index("jaw"), TARGETS.index("opening")
 REST = np.array(pause().targets)
 CORE_MARGIN_S = 0.06
 ROUNDING_S = 0.012
@@ -63,6 +66,10 @@ FULL_PRESS = 0.12
 # hyperarticulation.
 STRESS_GAIN = (0.78, 1.0, 1.25)
 MANNER_RANGE = (0.5, 1.5)
+# How far jaw and lips open far ahead of a phrase's end, and how much further at its end, in parts
+# of what the phones ask for; the e-folding time of the rise; how soon it is complete.
+EARLY_PROMINENCE, FINAL_PROMINENCE = 0.6, 1.0
+PROMINENCE_REACH_S, PROMINENCE_COMPLETE_S = 0.3, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +114,9 @@ def articulate(
         ],
         axis=1,
     )
-    raw[:, OPENING] = _opening(placed, times_s, reach_gain=manner**-0.5)
+    prominence = _prominence(placed, times_s)
+    raw[:, JAW] = REST[JAW] + prominence * (raw[:, JAW] - REST[JAW])
+    raw[:, OPENING] = _opening(placed, times_s, prominence, reach_gain=manner**-0.5)
     return _visible(raw)
 
 
@@ -192,7 +201,40 @@ def _distance(item: Placed, times_s: np.ndarray, before_s: float, after_s: float
     return np.where(early_s > 0, rounded_s / before_s, rounded_s / after_s)
 
 
-def _opening(placed: Sequence[Placed], times_s: np.ndarray, *, reach_gain: float) -> np.ndarray:
+def _prominence(placed: Sequence[Placed], times_s: np.ndarray) -> np.ndarray:
+    """How far jaw and lips open at each time, in parts of what the phones ask for.
+
+    It rises exponentially to the end of each phrase, which is what lies between whole pauses:
+    how near that end is can be heard in a second of sound and not in a fifth of one.
+
+    Source: D. Erickson and S. Kawahara, "Articulatory correlates of metrical structure: studying
+    jaw displacement patterns", Linguistics Vanguard 2 (2016): with the vowels' own jaw taken out,
+    jaw displacement follows metrical prominence and is largest at the end of phrase and utterance
+    (in English on the last strong syllable); the shape and the numbers are our own.
+    """
+    ends_s = _phrase_ends_s(placed)
+    to_end_s = ends_s[np.searchsorted(ends_s[:-1] + WHOLE_PAUSE_S / 2, times_s)] - times_s
+    ahead_s = np.maximum(to_end_s - PROMINENCE_COMPLETE_S, 0.0)
+    rise = FINAL_PROMINENCE * np.exp(-ahead_s / PROMINENCE_REACH_S)
+    return gaussian_filter1d(EARLY_PROMINENCE + rise, INERTIA_S["jaw"] * RATE_HZ, mode="nearest")
+
+
+def _phrase_ends_s(placed: Sequence[Placed]) -> np.ndarray:
+    """Where the speech before each whole pause ends; a clip without speech ends with itself."""
+    spoken = [item for item in placed if not item.gesture.is_rest]
+    if not spoken:
+        return np.array([placed[-1].end_s])
+    ends_s = [
+        one.end_s
+        for one, two in itertools.pairwise(spoken)
+        if two.start_s - one.end_s >= WHOLE_PAUSE_S
+    ]
+    return np.array([*ends_s, spoken[-1].end_s])
+
+
+def _opening(
+    placed: Sequence[Placed], times_s: np.ndarray, prominence: np.ndarray, *, reach_gain: float
+) -> np.ndarray:
     """The slow opening of jaw and vowels, with the lips' own gestures on top of it.
 
     Where the lips act by themselves (labial consonants) or come to rest, they go over from the
@@ -206,7 +248,7 @@ def _opening(placed: Sequence[Placed], times_s: np.ndarray, *, reach_gain: float
     if slow:
         blended = _blended(slow, times_s, articulator=OPENING, reach_gain=reach_gain)
         # Without the lips' own doing a speaking mouth does not shut.
-        curve = _softened(blended)
+        curve = _softened(prominence * blended)
     # Contacts last: a pause or an /f/ beside them must not open them.
     for item in sorted(quick, key=lambda item: bool(item.gesture.contact)):
         target = item.gesture.targets[OPENING]

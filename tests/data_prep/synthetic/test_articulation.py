@@ -209,3 +209,26 @@ def test_bad_input_is_one_line(phones, seconds, manner, message):
 
 def test_unstressed_schwa_gives_way():
     assert gesture("ə").strengths[1] < gesture("ɛ").strengths[1]
+
+
+def test_jaw_and_lips_open_further_towards_the_end_of_a_phrase():
+    curves, phones = track(["t", "ɑ", "t"] * 6, length_s=0.09)
+    for name in ("opening", "jaw"):
+        peaks = [within(curves[name], phone).max() for phone in phones[1::3]]
+        assert peaks[1] < peaks[3] < peaks[5], name
+        assert peaks[5] > 1.3 * peaks[1], name
+
+
+def test_a_phrase_ends_at_a_whole_pause_and_not_at_a_short_one():
+    word = ["t", "ɑ", "t", "ɑ", "t", "ɑ"]
+    peaks = {}
+    for pauses in (1, 4):
+        labels = word + [PAUSE] * pauses + word
+        curves, phones = track(labels, length_s=0.09)
+        peaks[pauses] = within(curves["jaw"], phones[5]).max()
+    assert peaks[4] > 1.15 * peaks[1]
+
+
+def test_a_clip_without_speech_rests():
+    curves = articulate([], seconds=1.0, manner=1.0)
+    assert np.abs(curves[:, 1]).max() < 0.02
