@@ -214,7 +214,7 @@ class SyncCritic(nn.Module):
 
     def embed_stretch(
         self,
-        frames: Float[Array, "n t h w c"],
+        frames: Float[Array, "n t hr wr c"],
         mel: Float[Array, "b w m s"],
         *,
         every_frames: int,
