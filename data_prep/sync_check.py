@@ -6,6 +6,7 @@ confidence in the critic's own unit.
 """
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -13,13 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from data_prep.outcome import Kept, Reject
-from talkjax.data.schema import FPS, SAMPLES_PER_FRAME, Record
+from talkjax.data.schema import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Record
 from talkjax.errors import UserError
 from talkjax.ops.mel import log_mel
 
 FULL_SCALE = 32768
 # The search ends at 15: what is best there may lie beyond, so it cannot be put right.
 MAX_FIX_FRAMES = 14
+# Sound that is less than 4 ms off stays where it is: to move it costs a frame.
+LEAST_FIX_FRAMES = 0.1
 # How many of the worst a report names.
 WORST = 5
 
@@ -31,13 +34,16 @@ class Heard:
     Attributes:
       offset_frames: the shift that fits best, at 25 fps; positive when the picture is late.
       confidence: how far it stands out, in the critic's distances; 4 decimals, as reported.
+      fraction_frames: what is to be added to the offset, -0.5 to 0.5. Cameras and microphones are
+        not apart by whole frames: in GRID by half a frame (standard deviation).
     """
 
     offset_frames: int
     confidence: float
+    fraction_frames: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {"offset_frames": self.offset_frames, "confidence": self.confidence}
 
 
 class Listener(Protocol):
@@ -128,9 +134,9 @@ def refusal(heard: Heard, rules: SyncRules) -> tuple[str, str] | None:
     return None
 
 
-def apart(offset_frames: int) -> str:
+def apart(offset_frames: float) -> str:
     """An offset in words."""
-    count = abs(offset_frames)
+    count = round(abs(offset_frames), 2)
     late = "picture" if offset_frames > 0 else "sound"
     return f"the {late} is {count} frame{'' if count == 1 else 's'} late"
 
@@ -156,19 +162,20 @@ def checked(
     refused = refusal(heard, rules)
     if refused:
         return Reject(*refused, about), said
-    if not rules.fix_offset or heard.offset_frames == 0:
+    offset_frames = heard.offset_frames + heard.fraction_frames
+    if not rules.fix_offset or abs(offset_frames) < LEAST_FIX_FRAMES:
         return kept, said
-    left = record.num_frames - abs(heard.offset_frames)
+    left = record.num_frames - math.ceil(abs(offset_frames))
     if left < min_seconds * FPS:
-        detail = f"too short: {left / FPS:.2f} s are left where {apart(heard.offset_frames)}"
+        detail = f"too short: {left / FPS:.2f} s are left where {apart(offset_frames)}"
         return Reject("too_short", f"{detail}, want at least {min_seconds:g} s", about), said
     note = (
-        f"{apart(heard.offset_frames)} (critic, confidence {heard.confidence:.4f}): sound moved, "
+        f"{apart(offset_frames)} (critic, confidence {heard.confidence:.4f}): sound moved, "
         f"{left} of {record.num_frames} frames kept"
     )
     about = dataclasses.replace(about, trimmed=(*about.trimmed, "sync_offset"))
-    fixed = Kept(moved(record, heard.offset_frames), about)
-    return _noted(fixed, note), said | {"moved_frames": heard.offset_frames}
+    fixed = Kept(moved(record, offset_frames), about)
+    return _noted(fixed, note), said | {"moved_frames": offset_frames}
 
 
 def _too_short(frames: int, least: int) -> str:
@@ -180,28 +187,30 @@ def _noted(kept: Kept, note: str) -> Kept:
     return dataclasses.replace(kept, about=about)
 
 
-def moved(record: Record, offset_frames: int) -> Record:
+def moved(record: Record, offset_frames: float) -> Record:
     """The record with picture and sound in step, cut where one of the two would be missing.
 
     Args:
       record: without labels, as `prepare` makes it.
-      offset_frames: by how much its picture is late; negative: its sound.
+      offset_frames: by how much its picture is late; negative: its sound. Fractions count: the
+        sound is moved by samples, and the rest of a frame is cut.
 
     Raises:
       ValueError: if nothing would be left, or there are labels, which have clocks of their own.
     """
-    left = record.num_frames - abs(offset_frames)
+    late_samples = round(offset_frames * SAMPLES_PER_FRAME)
+    cut_frames = -(-abs(late_samples) // SAMPLES_PER_FRAME)
+    left = record.num_frames - cut_frames
     if left < 1 or record.labels:
         raise ValueError(
-            f"{record.clip_id}: cannot move the sound by {offset_frames} of {record.num_frames} "
+            f"{record.clip_id}: cannot move the sound by {offset_frames:g} of {record.num_frames} "
             f"frames, with labels {sorted(record.labels)}"
         )
-    first_picture, first_sound = max(offset_frames, 0), max(-offset_frames, 0)
+    first_picture = cut_frames if late_samples > 0 else 0
     shown = slice(first_picture, first_picture + left)
-    audio_i16 = record.audio_i16[
-        first_sound * SAMPLES_PER_FRAME : (first_sound + left) * SAMPLES_PER_FRAME
-    ]
-    words = _words_within(record.words, first_sound / FPS, left / FPS)
+    first_sound = first_picture * SAMPLES_PER_FRAME - late_samples
+    audio_i16 = record.audio_i16[first_sound : first_sound + left * SAMPLES_PER_FRAME]
+    words = _words_within(record.words, first_sound / SAMPLE_RATE_HZ, left / FPS)
     texts = dict(record.texts)
     if len(words) < len(record.words) and "transcript" in texts:
         texts["transcript"] = " ".join(word for _, _, word in words)

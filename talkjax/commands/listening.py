@@ -42,7 +42,11 @@ class CriticListener:
             record, np.arange(record.num_frames), size_px=self._critic.image_size
         )
         score = clip_score(self._critic, frames, record.mel.astype(np.float32))
-        return Heard(score.offset_frames, round(score.confidence, 4))
+        return Heard(
+            score.offset_frames,
+            round(score.confidence, 4),
+            round(score.fine_offset_frames - score.offset_frames, 2),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

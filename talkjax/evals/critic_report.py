@@ -141,6 +141,7 @@ def _score(shifted: np.ndarray) -> dict[str, float]:
         "sync_distance": score.distance,
         "sync_confidence": score.confidence,
         "sync_offset": float(score.offset_frames),
+        "sync_offset_fine": score.fine_offset_frames,
         "sync_distance_unshifted": score.distance_unshifted,
     }
 
@@ -183,5 +184,6 @@ def protocol() -> dict[str, Any]:
         "into sound and picture, that are reported exactly; clips with at least "
         f"{MIN_WINDOWS} windows left",
         "shift_followed": "the same of the reported offset less the one of the clip as it is",
+        "sync_offset_fine": "offset with its fraction of a frame, by a parabola",
         "shift_error": "mean distance of reported and injected shift, frames",
     }

@@ -84,7 +84,16 @@ TABLES = (
             "jitter_pixels",
         ),
     ),
-    ("Sync", ("sync_distance", "sync_confidence", "sync_offset", "sync_distance_unshifted")),
+    (
+        "Sync",
+        (
+            "sync_distance",
+            "sync_confidence",
+            "sync_offset",
+            "sync_offset_fine",
+            "sync_distance_unshifted",
+        ),
+    ),
     (LSE_HEADING, ("lse_d", "lse_c", "lse_offset", "lse_d_unshifted")),
     (
         "Against the labels: lips",
@@ -139,6 +148,7 @@ DIGITS = {
     "psnr_mouth": 2,
     "lag_ms": 0,
     "sync_offset": 2,
+    "sync_offset_fine": 2,
     "lse_offset": 2,
     "label_lag_ms": 0,
     "blinks_per_minute": 1,

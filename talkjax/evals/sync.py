@@ -30,12 +30,15 @@ class SyncScore:
       confidence: median over the shifts minus the least (as LSE-C), at least 0.
       offset_frames: the shift that is least; positive when the picture is late, that is,
         when it shows the lips of a sound heard that many frames before.
+      fine_offset_frames: the same with its fraction: where a parabola through the least mean and
+        its neighbours is least.
       distance_unshifted: mean distance without a shift; `distance` hides a constant lag.
     """
 
     distance: float
     confidence: float
     offset_frames: int
+    fine_offset_frames: float
     distance_unshifted: float
 
 
@@ -150,6 +153,7 @@ def sync_score(shifted: Float[np.ndarray, "w 31"]) -> SyncScore:
         distance=float(means[best]),
         confidence=float(np.median(means) - means[best]),
         offset_frames=int(-shifts[best]),
+        fine_offset_frames=float(-shifts[best] - _fraction(means, best)),
         distance_unshifted=float(means[shifts == 0][0]),
     )
 
@@ -214,6 +218,15 @@ def mean_similarity(
     """Mean cosine of each face window with the sound at its place, where there is one."""
     inside = starts < len(sound)
     return float(np.mean(np.sum(face[inside] * sound[starts[inside]], axis=1)))
+
+
+def _fraction(means: np.ndarray, best: int) -> float:
+    """Where between its neighbours the least lies, -0.5 to 0.5; 0 at the ends."""
+    if not 0 < best < len(means) - 1:
+        return 0.0
+    before, least, after = means[best - 1 : best + 2]
+    curvature = before - 2.0 * least + after
+    return float(0.5 * (before - after) / curvature) if curvature > 0 else 0.0
 
 
 def _shift_means(shifted: np.ndarray) -> tuple[Int[np.ndarray, " i"], np.ndarray]:

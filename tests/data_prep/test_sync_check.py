@@ -97,6 +97,28 @@ def test_picture_and_sound_that_belong_together_are_kept_to_the_sample(long_reco
     )
 
 
+@pytest.mark.parametrize("offset", [0.5, -0.25, 2.75])
+def test_fractions_of_a_frame_move_samples_and_cost_the_rest_of_the_frame(long_record, offset):
+    fixed = moved(long_record, offset)
+    schema.validate(fixed)
+    cut = int(np.ceil(abs(offset)))
+    assert fixed.num_frames == 90 - cut
+    shown, sound = (cut, round((cut - offset) * SAMPLES)) if offset > 0 else (0, 160)
+    assert fixed.frames_jpeg[0] == long_record.frames_jpeg[shown]
+    np.testing.assert_array_equal(
+        fixed.audio_i16, long_record.audio_i16[sound : sound + fixed.num_frames * SAMPLES]
+    )
+
+
+def test_a_fraction_is_moved_with_the_frames_unless_it_is_next_to_nothing(long_record):
+    verdicts = {0.04: 0, -0.3: -0.3}
+    for fraction, want in verdicts.items():
+        listener = Says()
+        listener._heard = Heard(0, 0.5, fraction)
+        _, said = checked(Kept(long_record, About()), listener, FIX, min_seconds=0.5)
+        assert said["moved_frames"] == want
+
+
 def test_words_go_with_the_sound_and_are_cut_at_its_ends(long_record):
     words = ((0.0, 0.1, "bin"), (0.1, 0.5, "blue"), (2.5, 2.78, "now"))
     record = dataclasses.replace(

@@ -38,6 +38,21 @@ def test_offset_of_a_shifted_sequence_is_its_shift_and_late_pictures_are_positiv
     assert score.distance_unshifted == pytest.approx(want, abs=0.05)
 
 
+@pytest.mark.parametrize("late", [-1.3, -0.5, 0.0, 0.4, 2.2])
+def test_a_fraction_of_a_frame_is_heard(late):
+    """Distances about a parabola's least, read at whole frames."""
+    shifts = np.arange(-15, 16)
+    means = 0.5 + np.minimum(0.1 * (shifts + late) ** 2, 1.0)
+    score = sync.sync_score(np.tile(means, (40, 1)))
+    assert score.fine_offset_frames == pytest.approx(late)
+    assert abs(score.fine_offset_frames - score.offset_frames) <= 0.5 + 1e-9
+
+
+def test_an_offset_at_the_end_of_the_search_has_no_fraction():
+    score = sync.sync_score(np.tile(np.arange(31.0), (40, 1)))
+    assert score.offset_frames == 15 and score.fine_offset_frames == 15.0
+
+
 def test_strided_windows_give_the_same_offset():
     long = _sequence(1, 140)
     sound, face = long[30:110], long[27:107]
