@@ -18,6 +18,12 @@ from scipy.fft import dct
 
 from talkjax.data.schema import FPS, SAMPLE_RATE_HZ
 from talkjax.errors import UserError
+from talkjax.evals.intervals import (
+    ClipPairs,
+    Interval,
+    explained_interval,
+    paired_explained_difference,
+)
 from talkjax.ops.mel import MEL_BINS, log_mel, mel_windows
 
 # 0.2 s is what SyncTalkFace sees of the sound, 1.2 s what CALS found useful.
@@ -27,6 +33,7 @@ PENALTIES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
 # Of the 80 mel bins, and of 80 frames a second.
 CEPSTRA, CONDENSED_HZ = 20, 40
 MANNER_RANGE = (0.75, 1.25)
+JUDGED = ("r2", "unseen_voices", "r2_with_silence")
 DEFINITIONS = {
     "r2": "1 - squared error / variance of the opening, over the frames between the first and "
     "the last phone of all test clips",
@@ -34,6 +41,8 @@ DEFINITIONS = {
     "is easy",
     "unseen_voices": "test sentences spoken by voices that were not fitted on",
     "gain": "r2 of the longest window less that of the shortest",
+    "interval95": "2.5 to 97.5 percentile over 2000 redraws of the test clips, the maps kept; of "
+    "the gain: the same clips drawn for both windows",
     "ridge": "on 20 cosine coefficients of the log-mel spectrum, 40 times a second, standardised: "
     "linear in the mel window; the penalty is chosen on sentences of the validation split",
 }
@@ -54,6 +63,19 @@ class Spoken:
     speaking: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """The best map from one length of window.
+
+    Attributes:
+      pairs: of each clip (said, true) opening, by JUDGED and "r2_of_the_fit".
+      penalty: of the ridge.
+    """
+
+    pairs: dict[str, list[ClipPairs]]
+    penalty: float
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentences", type=int, default=600, help="fitted on; tests have a sixth (default: 600)"
@@ -70,8 +92,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.sentences < 24 or args.voices < 2:
         raise UserError("bench synthetic_lips: want at least 24 sentences and 2 voices")
     parts = corpus(args)
-    rows = {f"{seconds} s": _row(parts, seconds=seconds) for seconds in WINDOWS_S}
-    shortest, longest = (rows[f"{seconds} s"] for seconds in (WINDOWS_S[0], WINDOWS_S[-1]))
+    fits = {f"{seconds} s": _fit(parts, seconds=seconds) for seconds in WINDOWS_S}
+    shortest, longest = (fits[f"{seconds} s"].pairs for seconds in (WINDOWS_S[0], WINDOWS_S[-1]))
+    gains = {
+        key: paired_explained_difference(longest[key], shortest[key], seed=args.seed)
+        for key in JUDGED
+    }
     return {
         "definitions": DEFINITIONS,
         "seed": args.seed,
@@ -82,11 +108,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             name: round(sum(len(clip.opening) for clip in clips) / FPS, 1)
             for name, clips in parts.items()
         },
-        "windows": rows,
-        "gain": {
-            key: round(longest[key] - shortest[key], 4)
-            for key in ("r2", "unseen_voices", "r2_with_silence")
-        },
+        "windows": {name: _row(fit, seed=args.seed) for name, fit in fits.items()},
+        "gain": _with_intervals(gains),
     }
 
 
@@ -148,25 +171,45 @@ def _condensed(mel: np.ndarray) -> np.ndarray:
     return dct(pairs, axis=1, norm="ortho")[:, :CEPSTRA]
 
 
-def _row(parts: dict[str, list[Spoken]], *, seconds: float) -> dict[str, float]:
-    sounds = {name: _features(clips, seconds) for name, clips in parts.items()}
-    lips = {name: np.concatenate([c.opening for c in clips]) for name, clips in parts.items()}
-    speaking = {name: np.concatenate([c.speaking for c in clips]) for name, clips in parts.items()}
-    maps = _ridges(sounds["fit"], lips["fit"])
-    errors = [np.square(_apply(m, sounds["choose"]) - lips["choose"]).mean() for m in maps]
-    best = maps[int(np.argmin(errors))]
-    guess = {name: _apply(best, sounds[name]) for name in ("fit", "test", "unseen_voices")}
+def _fit(parts: dict[str, list[Spoken]], *, seconds: float) -> Fit:
+    """The map from windows of this length, and what it says of every clip."""
+    fitted, chosen = parts["fit"], parts["choose"]
+    lips = np.concatenate([clip.opening for clip in fitted])
+    maps = _ridges(_features(fitted, seconds), lips)
+    heard, wanted = _features(chosen, seconds), np.concatenate([clip.opening for clip in chosen])
+    errors = [np.square(_apply(ridge, heard) - wanted).mean() for ridge in maps]
+    best = int(np.argmin(errors))
 
-    def r2(name: str, where: np.ndarray) -> float:
-        return _r2(lips[name][where], guess[name][where])
+    def pairs(name: str, *, silence: bool = False) -> list[ClipPairs]:
+        return [
+            _pair(clip, _apply(maps[best], _features([clip], seconds)), silence=silence)
+            for clip in parts[name]
+        ]
 
-    return {
-        "r2": r2("test", speaking["test"]),
-        "unseen_voices": r2("unseen_voices", speaking["unseen_voices"]),
-        "r2_with_silence": r2("test", np.ones_like(speaking["test"])),
-        "r2_of_the_fit": r2("fit", speaking["fit"]),
-        "penalty": PENALTIES[int(np.argmin(errors))],
+    judged = {
+        "r2": pairs("test"),
+        "unseen_voices": pairs("unseen_voices"),
+        "r2_with_silence": pairs("test", silence=True),
+        "r2_of_the_fit": pairs("fit"),
     }
+    return Fit(judged, PENALTIES[best])
+
+
+def _pair(clip: Spoken, guess: np.ndarray, *, silence: bool) -> ClipPairs:
+    where = np.ones_like(clip.speaking) if silence else clip.speaking
+    return [(guess[where], clip.opening[where])]
+
+
+def _row(fit: Fit, *, seed: int) -> dict[str, Any]:
+    found = {key: explained_interval(pairs, seed=seed) for key, pairs in fit.pairs.items()}
+    return _with_intervals(found) | {"penalty": fit.penalty}
+
+
+def _with_intervals(found: dict[str, Interval]) -> dict[str, Any]:
+    """The values by name, and the intervals of JUDGED."""
+    values = {key: round(interval.mean, 4) for key, interval in found.items()}
+    spans = {key: [round(found[key].low, 4), round(found[key].high, 4)] for key in JUDGED}
+    return values | {"interval95": spans}
 
 
 def _features(clips: Sequence[Spoken], seconds: float) -> np.ndarray:
@@ -194,7 +237,3 @@ def _ridges(sound: np.ndarray, lips: np.ndarray) -> list[tuple[np.ndarray, ...]]
 def _apply(ridge: tuple[np.ndarray, ...], sound: np.ndarray) -> np.ndarray:
     mean, scale, weights, bias = ridge
     return (sound - mean) / scale @ weights + bias
-
-
-def _r2(truth: np.ndarray, guess: np.ndarray) -> float:
-    return round(1 - float(np.square(truth - guess).mean() / truth.var()), 4)

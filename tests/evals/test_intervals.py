@@ -121,3 +121,42 @@ def test_pairs_of_one_clip_are_drawn_together_and_centred_each_by_its_own_means(
     twice = intervals.correlation_interval([pairs * 2 for pairs in one], seed=0)
     once = intervals.correlation_interval(one, seed=0)
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
+
+
+def explained_clips(*, clips, noise, seed=0):
+    """Clips of 30 frames whose truth is a prediction plus noise."""
+    rng = np.random.default_rng(seed)
+    said = rng.normal(2.0, 1.0, size=(clips, 30))
+    return [[(x, x + rng.normal(0.0, noise, size=30) - 1.0)] for x in said]
+
+
+def test_explained_variance_is_that_of_all_frames_put_end_to_end():
+    clips = explained_clips(clips=40, noise=0.5)
+    said, true = (np.concatenate([pairs[0][i] for pairs in clips]) for i in (0, 1))
+    wanted = 1 - np.square(said - true).sum() / np.square(true - true.mean()).sum()
+    found = intervals.explained_interval(clips, seed=1)
+    assert found.mean == pytest.approx(wanted)
+    assert found.low < wanted < found.high
+    # The prediction is off by 1 with a spread of 1: worse than the mean.
+    assert wanted < 0.2
+
+
+def test_a_better_prediction_explains_more_on_the_same_clips():
+    rng = np.random.default_rng(3)
+    true = rng.normal(0.0, 1.0, size=(60, 30))
+    close = [[(y + rng.normal(0, 0.5, size=30), y)] for y in true]
+    closer = [[(pairs[0][0] * 0.5 + pairs[0][1] * 0.5, pairs[0][1])] for pairs in close]
+    found = intervals.paired_explained_difference(closer, close, seed=4)
+    # Half the error is a quarter of its square: 1 - 0.0625 against 1 - 0.25.
+    assert found.mean == pytest.approx(0.1875, abs=0.02)
+    assert 0.15 < found.low < found.mean < found.high < 0.23
+    same = intervals.paired_explained_difference(close, close, seed=4)
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+
+
+def test_explained_variance_of_a_constant_or_of_other_clips_is_an_error():
+    flat = [[(np.arange(5.0), np.full(5, 0.3))]]
+    with pytest.raises(ValueError, match="constant"):
+        intervals.explained_interval(flat, seed=0)
+    with pytest.raises(ValueError, match="got 1 and 2 clips"):
+        intervals.paired_explained_difference(flat, flat * 2, seed=0)
