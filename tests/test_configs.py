@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import lip_reader_grid, lip_reader_synthetic, sync_critic_grid, synctalkface_grid
+from configs import (
+    lip_reader_grid,
+    lip_reader_synthetic,
+    sync_critic_grid,
+    syncnet_grid,
+    syncnet_synthetic,
+    synctalkface_grid,
+)
 from talkjax import assemble, main
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import flat, plain
@@ -16,7 +23,14 @@ from talkjax.train.rng import root_key, stream
 
 CONFIGS = {
     f"{module.__name__}:{variant}": (module, variant)
-    for module in (lip_reader_grid, lip_reader_synthetic, sync_critic_grid, synctalkface_grid)
+    for module in (
+        lip_reader_grid,
+        lip_reader_synthetic,
+        sync_critic_grid,
+        syncnet_grid,
+        syncnet_synthetic,
+        synctalkface_grid,
+    )
     for variant in module.VARIANTS
 }
 # Specification, section 6; of the generator: audio, lip and face encoder, memory, decoder.
@@ -32,6 +46,9 @@ FULL_SIZES = {
     "configs.synctalkface_grid:paper": AUTHORS
     | {"gen": AUTHORS["gen"] - LINEAR_LAYERS + 512 * 512},
     "configs.sync_critic_grid:full": {"sync": 3_403_264 + 19_588_480},
+    # Of the recorded reference (golden/syncnet_v2/keys.json).
+    "configs.syncnet_grid:full": {"syncnet": 13_631_616},
+    "configs.syncnet_synthetic:full": {"syncnet": 13_631_616},
 }
 
 
@@ -91,7 +108,9 @@ def test_every_term_has_its_weight_and_every_net_its_optimizer(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [lip_reader_grid, sync_critic_grid, synctalkface_grid])
+@pytest.mark.parametrize(
+    "module", [lip_reader_grid, sync_critic_grid, syncnet_grid, synctalkface_grid]
+)
 def test_smoke_trains_every_net_and_saves_it(module, tmp_path):
     config = module.get_config("smoke")
     main.run(config, tmp_path)

@@ -52,12 +52,10 @@ class Judge(NamedTuple):
                 f"{origin['sha256'][:12]}"
             )
         how = self.trained.data_settings
-        people = how.get("train_identities")
-        counted = "" if people is None else f", {people} people"
+        people = f" ({how['train_identities']} people)" if "train_identities" in how else ""
         return (
-            f"trained here on {self.trained.config.data.path} (layout {how['layout']}{counted}), "
-            f"{self.net.image_size} px, step {self.trained.step}; not comparable with published "
-            "LSE"
+            f"trained here on {self.trained.config.data.path}{people}, {self.net.image_size} px, "
+            f"step {self.trained.step}; not comparable with published LSE"
         )
 
     def prepare(self, frames_u8):

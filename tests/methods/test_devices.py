@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from configs import lip_reader_grid, sync_critic_grid, synctalkface_grid
+from configs import lip_reader_grid, sync_critic_grid, syncnet_grid, synctalkface_grid
 from talkjax import main
 
 STEPS = 2
@@ -23,7 +23,9 @@ def curves(config, workdir) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [lip_reader_grid, sync_critic_grid, synctalkface_grid])
+@pytest.mark.parametrize(
+    "module", [lip_reader_grid, sync_critic_grid, syncnet_grid, synctalkface_grid]
+)
 def test_one_device_equals_two_and_eight(module, tmp_path):
     """The batch statistics are those of the global batch, so splitting it changes nothing."""
     found = {}

@@ -1,0 +1,290 @@
+"""`talkjax score`, `talkjax evaluate --syncnet` and of a SyncNet itself, with a SyncNet that
+hears loudness and sees brightness."""
+
+import json
+import re
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from talkjax import cli
+from talkjax.commands import syncnet_parts, video_lse
+from talkjax.errors import UserError
+from talkjax.methods.api import Method
+from talkjax.train.checkpoint import load_trained
+from talkjax.train.files import write_json
+from talkjax.train.trained import fingerprint
+from tests.evals.test_evaluate_command import _copying, _dark_mouth, _run
+from tests.media.synthetic_media import write_video
+from tests.media.test_track import ScriptedDetector
+
+SIZE = 64
+ORIGIN = {
+    "kind": "syncnet",
+    "file": "syncnet_v2.model",
+    "source": "joonson/syncnet_python@6efbb1c",
+    "sha256": "0123456789abcdef",
+}
+
+
+def _seeing(*, gain):
+    """Embeds the brightness of a window's frames, and the log energy of its sound's steps."""
+
+    def predict_fn(params, model_vars, batch, key):
+        lips = jnp.mean(batch["frames_u8"].astype(jnp.float32), axis=(3, 4, 5)) / 160 - 0.25
+        energy = batch["mfcc"][:, :, 0].reshape(*batch["mfcc"].shape[:2], 5, 4).mean(axis=-1)
+        sounds = (energy - 16.5) / 5
+        return {
+            "lip_embedding": gain * lips + params["syncnet"]["b"],
+            "sound_embedding": gain * sounds,
+        }
+
+    return Method(init_fn=lambda key, batch: ({}, {}), phases=(), predict_fn=predict_fn)
+
+
+@pytest.fixture(autouse=True)
+def methods(monkeypatch):
+    for name, build in (("copying", _copying), ("syncnet", _seeing)):
+        module = types.ModuleType(f"talkjax.methods.{name}")
+        module.build = build
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def _export(
+    folder, method="syncnet", *, weight=0.0, sigma_frames=2.5, origin=None, experts=None, steps=20
+):
+    net, leaf, model = {
+        "copying": ("gen", "offset", {"gain": 1.0, "hide_from": 0.5}),
+        "syncnet": ("syncnet", "b", {"gain": 10.0}),
+    }[method]
+    data = {"image_size": SIZE, "clip_frames": 5, "path": "data/toys"}
+    data |= {"syncnet": {"mfcc_steps": steps}, "copying": {"mel_frames": 16}}[method]
+    data |= {} if method == "syncnet" else {"audio_shift_frames": -2}
+    folder.mkdir(parents=True)
+    np.savez(folder / "params.npz", **{f"params/{net}/{leaf}": np.float32(weight)})
+    config = {"method": method, "model": model, "data": data, "run": {"seed": 0}}
+    write_json(folder / "config.json", config)
+    crops = {"size_px": SIZE, "smooth_sigma_frames": sigma_frames, "train_identities": 3}
+    about = {"format": 1, "step": 7, "scores": {}, "data_settings": crops, "origin": origin}
+    write_json(folder / "about.json", about | {"empty": [f"vars/{net}"], "experts": experts})
+    return folder
+
+
+def _video(path, *, late_frames=0, frames=60, seed=0, audio=True):
+    """A picture whose brightness is that of its sound's loudness, or of some frames before."""
+    rng = np.random.default_rng(seed)
+    level = rng.uniform(size=frames + 20)
+    heard, shown = level[20:], level[20 - late_frames : len(level) - late_frames]
+    wave = np.repeat(200 * np.exp(2.5 * heard), 640) * rng.normal(size=640 * frames)
+    grey = np.round(40 + 160 * shown).astype(np.uint8)
+    pictures = [np.full((240, 320, 3), one, np.uint8) for one in grey]
+    sound = np.clip(np.repeat(wave / 32768, 3), -1, 1) if audio else None
+    return write_video(path, np.arange(frames) / 25, pictures=pictures, audio=sound)
+
+
+@pytest.fixture
+def judge(tmp_path):
+    return _export(tmp_path / "judge")
+
+
+def _score(*words, capsys):
+    code = cli.main(["score", *map(str, words)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+@pytest.mark.parametrize("late", [0, 4])
+def test_a_picture_that_is_late_by_some_frames_is_said_to_be(tmp_path, judge, late, capsys):
+    video = _video(tmp_path / "a.mp4", late_frames=late)
+    flags = ("--variant", "whole", "--json", "--out", tmp_path / "score.json")
+    code, out, _ = _score(video, "--syncnet", judge, *flags, capsys=capsys)
+    assert code == 0
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "score.json").read_text())
+    scored = found["videos"][str(video)]
+    assert scored["lse_offset"] == late
+    assert scored["lse_d_unshifted"] - scored["lse_d"] == pytest.approx(0, abs=1e-9) or late
+    assert scored["lse_c"] > 2 * scored["lse_d"]
+    (track,) = scored["tracks"]
+    assert (track["first_frame"], track["end_frame"], track["windows"]) == (0, 60, 55)
+    assert found["mean"]["lse_d"] == scored["lse_d"]
+    assert found["judge"]["label"].startswith("trained here on data/toys (3 people), 64 px, step 7")
+    assert found["protocol"]["variant"] == "whole"
+
+
+def test_a_folder_is_scored_and_what_fails_is_named(tmp_path, judge, capsys):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    videos = [_video(folder / f"{i}.mp4", seed=i, frames=30 + i) for i in range(2)]
+    (folder / "notes.txt").write_text("no video")
+    mute = _video(folder / "mute.mp4", audio=False)
+    words = (folder, "--syncnet", judge, "--variant", "whole")
+    code, out, err = _score(*words, capsys=capsys)
+    assert code == 3
+    assert f"talkjax score: {mute}: no audio stream" in err
+    assert "not comparable with published LSE" in out and "mean of 2" in out
+    for video in videos:
+        assert str(video) in out
+    code, out, _ = _score(*words, "--allow-failures", "--json", capsys=capsys)
+    assert code == 0
+    found = json.loads(out)
+    assert set(found["videos"]) == set(map(str, videos)) and set(found["failed"]) == {str(mute)}
+    each = [one["lse_c"] for one in found["videos"].values()]
+    assert found["mean"]["lse_c"] == pytest.approx(sum(each) / 2)
+
+
+def test_a_video_alone_that_cannot_be_scored_is_one_line(tmp_path, judge, capsys):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    (tmp_path / "empty").mkdir()
+    short = _video(tmp_path / "short.mp4", frames=5)
+    cases = {
+        text: "text file",
+        short: "SyncNet needs .*; give a longer video",
+        tmp_path / "absent.mp4": "no such file",
+        tmp_path / "empty": "no video in this folder",
+    }
+    for path, reason in cases.items():
+        code, out, err = _score(path, "--syncnet", judge, "--variant", "whole", capsys=capsys)
+        assert (code, out) == (2, "")
+        assert len(err.splitlines()) == 1
+        assert re.search(reason, err)
+
+
+FACE = [(160, 110, 60)]
+
+
+@pytest.fixture
+def faces(monkeypatch):
+    """`faces(script)` makes the detector see them; a script gets a frame's first pixel."""
+
+    def see(script):
+        monkeypatch.setattr(video_lse, "DlibDetector", lambda: ScriptedDetector(script))
+
+    return see
+
+
+@pytest.mark.parametrize("variant", ["track", "aligned"])
+def test_a_face_is_followed_and_its_stretch_scored(tmp_path, judge, faces, variant, capsys):
+    faces(lambda pixel: FACE)
+    video = _video(tmp_path / "a.mp4", late_frames=2)
+    words = (video, "--syncnet", judge, "--variant", variant, "--json")
+    code, out, _ = _score(*words, capsys=capsys)
+    scored = json.loads(out)["videos"][str(video)]
+    assert code == 0 and scored["lse_offset"] == 2
+    assert [(t["first_frame"], t["end_frame"]) for t in scored["tracks"]] == [(0, 60)]
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "reason"),
+    [
+        (lambda pixel: [], (), "no face found in 60 frames"),
+        (lambda pixel: FACE, ("--min-track", "80"), "too short: a face is seen in 60 frames .* 80"),
+        (lambda pixel: [(160, 110, 20)], (), "face is too small: 51 px wide, want 100 px"),
+        (lambda pixel: FACE, ("--min-track", "5"), "--min-track: got 5, want 13 or more"),
+    ],
+)
+def test_why_there_is_nothing_to_score(tmp_path, judge, faces, script, flags, reason, capsys):
+    faces(script)
+    video = _video(tmp_path / "a.mp4")
+    code, _, err = _score(video, "--syncnet", judge, *flags, capsys=capsys)
+    assert code == 2 and len(err.splitlines()) <= 3  # progress may come first
+    assert re.search(reason, err)
+
+
+def test_public_weights_are_labelled_and_shown_the_crops_they_know(tmp_path, faces, capsys):
+    faces(lambda pixel: FACE)
+    public = _export(tmp_path / "public", origin=ORIGIN)
+    video = _video(tmp_path / "a.mp4")
+    code, out, _ = _score(video, "--syncnet", public, capsys=capsys)
+    assert code == 0
+    assert "public weights syncnet_v2.model (joonson/syncnet_python@6efbb1c), sha256 0123" in out
+    assert "comparable" not in out and "a crop that follows the face" in out
+    code, _, err = _score(video, "--syncnet", public, "--variant", "aligned", capsys=capsys)
+    assert code == 2 and "public weights say nothing of aligned crops" in err
+
+
+def test_another_net_or_other_windows_are_no_judge(tmp_path, capsys):
+    video = _video(tmp_path / "a.mp4")
+    generator = _export(tmp_path / "generator", "copying")
+    code, _, err = _score(video, "--syncnet", generator, capsys=capsys)
+    assert code == 2 and "holds a copying, want a syncnet as --syncnet" in err
+    longer = _export(tmp_path / "longer", steps=24)
+    code, _, err = _score(video, "--syncnet", longer, capsys=capsys)
+    assert code == 2 and "24 MFCC steps, the protocol wants 5 and 20" in err
+
+
+def test_evaluation_scores_every_row_and_says_who_judged(tmp_path, judge):
+    model = _export(tmp_path / "model", "copying", experts={})
+    flags = ("--checkpoint", model, "--clips", 2, "--linear-clips", 0, "--pictures", 0)
+    code, found = _run(tmp_path, *flags, "--syncnet", judge, track=_dark_mouth)
+    assert code == 0
+    rows = {row for row, values in found["rows"].items() if "lse_d" in values}
+    assert rows == {
+        "generated",
+        "ground_truth",
+        "shuffled_audio",
+        "still_mouth",
+        "still_hidden",
+        "swapped_voice_vs_voice",
+        "ground_truth_shuffled",
+    }
+    for row in rows:
+        assert {"lse_c", "lse_offset", "lse_d_unshifted"} <= found["rows"][row].keys()
+        assert not any(key.startswith("sync_") for key in found["rows"][row])
+    # the model copies what it is given
+    truth, made = (found["rows"][row]["lse_d"]["mean"] for row in ("ground_truth", "generated"))
+    assert made == pytest.approx(truth, rel=0.02)
+    assert found["protocol"]["syncnet"]["checkpoint"] == str(judge)
+    table = (tmp_path / "report" / "report.md").read_text()
+    assert "## LSE by SyncNet: trained here on data/toys (3 people), 64 px, step 7; not" in table
+
+
+def test_a_syncnet_gets_a_report_of_its_own(tmp_path, judge):
+    code, found = _run(tmp_path, "--checkpoint", judge, track=_dark_mouth)
+    assert code == 0
+    assert set(found["rows"]) == {"ground_truth", "ground_truth_shuffled"}
+    wanted = {"lse_d", "lse_c", "retrieval_clip", "retrieval_window", "above_shuffled"}
+    assert wanted <= found["rows"]["ground_truth"].keys()
+    assert found["protocol"]["chance"]["retrieval_window"] == 1 / 31
+    assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
+
+
+def test_an_expert_of_the_training_may_not_judge(tmp_path, judge):
+    own = fingerprint(load_trained(judge).params)
+    elsewhere = {"fingerprint": "another", "source": str(tmp_path / "x"), "seed": 0, "step": 7}
+    cases = {
+        "same weights": elsewhere | {"fingerprint": own},
+        "same place": elsewhere | {"source": str(judge)},
+    }
+    model = tmp_path / "model"
+    for expert in cases.values():
+        with pytest.raises(UserError, match=r"judge: is expert sync of the training of .*model"):
+            syncnet_parts.find_judge(
+                judge, model, experts={"sync": expert}, data="fake://2x9?size=64"
+            )
+    for experts in ({"sync": elsewhere}, {}, None):
+        found = syncnet_parts.find_judge(judge, model, experts=experts, data="fake://2x9?size=64")
+        assert found.net.image_size == SIZE
+
+
+def test_crops_that_move_otherwise_are_refused_for_a_judge_trained_here(tmp_path):
+    steady = _export(tmp_path / "steady", sigma_frames=9.0)
+    with pytest.raises(UserError, match=r"smooth_sigma_frames = 2.5, .*steady was .* with 9.0"):
+        syncnet_parts.find_judge(steady, tmp_path, experts={}, data="fake://2x9?size=64")
+    public = _export(tmp_path / "public", sigma_frames=9.0, origin=ORIGIN)
+    assert syncnet_parts.find_judge(public, tmp_path, experts={}, data="fake://2x9").is_public
+
+
+@pytest.mark.parametrize("variant", ["aligned", "track"])
+def test_a_real_face_is_found_and_scored(shared, judge, variant, capsys):
+    video = shared / "data" / "public" / "grid_s1" / "bbaf3s.mpg"
+    words = (video, "--syncnet", judge, "--variant", variant, "--json")
+    code, out, _ = _score(*words, capsys=capsys)
+    assert code == 0
+    scored = json.loads(out)["videos"][str(video)]
+    assert [(t["first_frame"], t["end_frame"]) for t in scored["tracks"]] == [(0, 75)]
+    assert scored["notes"] == []
