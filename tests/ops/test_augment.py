@@ -61,7 +61,7 @@ def test_all_frames_of_a_clip_are_changed_alike():
 
 def test_shifts_reach_their_bound_and_no_further():
     shift = dataclasses.replace(NONE, shift=0.05)  # of 32 px: 1.6
-    moved = _centres(_view(shift, clips=_clips(b=64))) - _centres(_clips(b=64))
+    moved = _centres(_view(shift, clips=_clips(b=64))) - _centres(np.asarray(_clips(b=64)))
     assert 1.2 < np.abs(moved).max() < 1.6 + 0.05
 
 
