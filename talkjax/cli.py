@@ -68,8 +68,9 @@ COMMANDS = {
         "talkjax generate --checkpoint runs/lips --face face.mp4 --audio voice.wav --out out.mp4",
     ),
     "inspect": Command(
-        "what a net has learned (its memory's slots and who uses them), or where it is from",
-        "talkjax inspect memory --checkpoint runs/lips --data data/grid --split test --out memory/",
+        "one clip with its sound, phones and lips; what a net's memory holds; where a net is from",
+        "talkjax inspect clip data/synthetic --out strip.png\n"
+        "  talkjax inspect memory --checkpoint runs/lips --data data/grid --out memory/",
     ),
     "export": Command(
         "a training workdir to a small checkpoint folder that generates and evaluates",

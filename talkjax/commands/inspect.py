@@ -1,4 +1,4 @@
-"""`talkjax inspect`: what an Audio-Lip Memory holds and who uses it, or where weights are from."""
+"""`talkjax inspect`: what a memory holds and who uses it, where weights are from, one clip."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from talkjax.commands import inspect_clip
 from talkjax.errors import UserError
 
 DESCRIPTION = """\
@@ -19,7 +20,11 @@ memory: looks into the Audio-Lip Memory of a trained SyncTalkFace. Writes to --o
   words.png          which words use which slot (data with word alignments)
   phones.png         which phones use which slot (data with phone times)
   interpolation.png  lips between two slots, from edited addresses
-  memory.json        the numbers behind the pictures"""
+  memory.json        the numbers behind the pictures
+
+clip: draws one clip of DATA to --out FILE.png: a row of frames and of mouths, under them the
+waveform, phones, words, lip opening and mouth width (known, and as dlib measures them), lids and
+head pitch, as far as the data set knows them. The bands behind the lips are p, b and m."""
 
 INTERPOLATION_STEPS = 9
 # Slots among which the two most different ones are taken for the interpolation.
@@ -33,18 +38,22 @@ LISTED_PHONES = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("what", choices=("memory", "weights"), help="what to look into")
+    parser.add_argument("what", choices=("memory", "weights", "clip"), help="what to look into")
+    parser.add_argument("data_set", nargs="?", metavar="DATA", help="a prepared data set (clip)")
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="a training workdir or an exported folder"
+        "--checkpoint", type=Path, help="a training workdir or an exported folder (memory, weights)"
     )
     parser.add_argument(
         "--step", type=int, help="checkpoint step of a workdir (default: best, else latest)"
     )
     parser.add_argument("--data", help="a prepared data set (memory)")
-    parser.add_argument("--split", default="test", help="which of its splits (default: test)")
+    parser.add_argument(
+        "--split", help="which of its splits (default: test; clip: any that has the clip)"
+    )
     parser.add_argument("--clips", type=int, help="look at the first CLIPS clips only")
-    parser.add_argument("--out", type=Path, help="folder to write to (memory)")
+    parser.add_argument("--out", type=Path, help="folder (memory), or .png or .jpg file (clip)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    inspect_clip.add_arguments(parser)
 
 
 class Listened(NamedTuple):
@@ -68,6 +77,12 @@ class Listened(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what == "clip":
+        return inspect_clip.run(args)
+    if args.checkpoint is None:
+        raise UserError(f"inspect {args.what}: --checkpoint is needed")
+    if args.data_set is not None:
+        raise UserError(f"inspect {args.what}: give the data set as --data {args.data_set}")
     if args.what == "weights":
         from talkjax.commands import inspect_weights
 
@@ -87,13 +102,14 @@ def inspect_memory(args: argparse.Namespace) -> int:
     trained = load_trained(args.checkpoint, step=args.step)
     check_method(trained, args.checkpoint)
     predictor = Predictor(trained, batch_frames=BATCH_FRAMES)
-    heard = listen(predictor, args.data, split=args.split, limit=args.clips)
+    split = args.split or "test"
+    heard = listen(predictor, args.data, split=split, limit=args.clips)
     args.out.mkdir(parents=True, exist_ok=True)
     facts = {
         "checkpoint": str(args.checkpoint),
         "step": trained.step,
         "data": args.data,
-        "split": args.split,
+        "split": split,
         "clips": heard.clips,
         **memory.summary(heard.addresses),
     }
