@@ -3,8 +3,9 @@
     talkjax train --config configs/lip_reader_synthetic.py:cpu --workdir runs/reader_synthetic \
         --config.data.path=data/synthetic --cpu-devices 2
 
-Variants and sizes as in lip_reader_grid.py: `full`, `cpu`, `smoke`. The letter a is left out: most
-of the corpus's other sentences have the article. Test faces occur in no other split.
+Variants, sized as in lip_reader_grid.py: `full` (mouths at full resolution, a GPU), `cpu` (two
+cores, mouths of 36x48 px), `smoke` (tiny, toy data). The letter a is left out: most of the corpus's
+other sentences have the article. Test faces occur in no other split.
 Measured results, with machine and date: benchmarks/README.md.
 """
 
