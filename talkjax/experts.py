@@ -169,6 +169,11 @@ def check_expert(
       UserError: naming both values.
     """
     least, scores = config.experts[name].min_accuracy, expert["scores"]
+    if "accuracy" not in scores and expert["origin"] is not None:
+        raise UserError(
+            f"{where}: expert {name} is public weights, which nobody has measured on your data; "
+            f"import {expert['origin']['file']} again with --data {config.data.path}"
+        )
     if "accuracy" not in scores:
         raise UserError(
             f"{where}: expert {name} was not validated at its step {expert['step']}; train it "

@@ -106,11 +106,13 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     from talkjax.commands import evaluation_parts as parts
     from talkjax.data.source import data_settings, open_source
     from talkjax.train.checkpoint import load_trained
+    from talkjax.train.trained import check_method
 
     _check(args)
     started_s = time.monotonic()
     path = args.workdir or args.checkpoint
     trained = load_trained(path, step=args.step)
+    check_method(trained, path)
     source = open_source(args.data, args.split)
     image_size = int(trained.config.data.image_size)
     if trained.config.method == SYNCNET_METHOD:

@@ -19,15 +19,19 @@ checkpoint: `talkjax inspect weights --checkpoint OUT` shows it.
 
 KIND is one of
 {kinds}"""
-# Kinds that judge, whose accuracy can be measured on data.
-CRITICS = ("sync_critic", "syncnet")
-VALIDATION_BATCHES, BATCH_CLIPS = 8, 8
-# How a critic's data are read when it is measured.
-READING = dict(batch_size=BATCH_CLIPS, flip=False, read_threads=1, read_ahead_mb=64.0)
-SAMPLING = {
-    "sync_critic": dict(sampler="sync", windows_per_clip=4),
-    "syncnet": dict(sampler="sync_mfcc", windows_per_clip=4, jpeg_quality=(95, 95)),
-}
+# How the data are read on which a critic is measured.
+CRITIC_METHOD = "sync_critic"
+VALIDATION_BATCHES = 8
+READING = dict(
+    sampler="sync",
+    batch_size=8,
+    windows_per_clip=4,
+    consecutive=False,
+    flip=False,
+    read_threads=1,
+    read_ahead_mb=64.0,
+    keep_decoded_mb=0.0,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,11 +175,10 @@ def _measured(trained: Any, data: str, *, split: str) -> Any:
     from talkjax import assemble
     from talkjax.train.rng import root_key, stream
 
-    if trained.config.method not in CRITICS:
+    if trained.config.method != CRITIC_METHOD:
         return trained
-    block = READING | SAMPLING[trained.config.method] | {"path": data, "keep_decoded_mb": 0.0}
     config = ConfigDict(trained.config.to_dict())
-    config.data.update(block)
+    config.data.update(READING | {"path": data})
     scores_fn = jax.jit(assemble.build_method(config).scores_fn)
     batches = assemble.make_data(config, split=split, seed=0)
     found = []

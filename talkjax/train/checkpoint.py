@@ -250,8 +250,8 @@ def load_expert(path: str | os.PathLike) -> dict[str, Any]:
     """A frozen net from the workdir or export of the run that trained it.
 
     Returns:
-      {"params", "vars"} of its one net, {"config", "scores", "step", "data_settings"} of its
-      run, and the "fingerprint" of its weights.
+      {"params", "vars"} of its one net, {"config", "scores", "step", "data_settings", "origin"}
+      of its run, and the "fingerprint" of its weights.
 
     Raises:
       UserError: if the run trained several nets, so that "its net" means nothing.
@@ -269,6 +269,7 @@ def load_expert(path: str | os.PathLike) -> dict[str, Any]:
         "scores": trained.scores,
         "step": trained.step,
         "data_settings": trained.data_settings,
+        "origin": trained.origin,
         "fingerprint": fingerprint(trained.params),
     }
 

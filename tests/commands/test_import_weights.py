@@ -1,0 +1,273 @@
+"""`talkjax import-weights` and `inspect weights` on a narrow Wav2Lip expert."""
+
+import hashlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import sync_critic_grid, synctalkface_grid
+from talkjax import cli, experts
+from talkjax.commands import evaluation_parts
+from talkjax.errors import UserError
+from talkjax.nets.sync_critic import SyncCritic
+from talkjax.train import checkpoint
+from talkjax.train.files import plain
+from talkjax.train.trained import fingerprint
+from talkjax.weights import torch_layout
+from tests.weights import torch_writer
+from tests.weights.torch_writer import View
+from tests.weights.toy_expert import AUDIO, FACE, expert_state
+
+DATA = "fake://8x40?size=96"
+
+
+def weights_file(path, state=None, **beside):
+    state = expert_state(prefix="module.") if state is None else state
+    content = {"state_dict": torch_writer.ordered(state), "optimizer": {"state": {}}}
+    return torch_writer.write_zip(path, content | {"global_step": 7} | beside)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return weights_file(tmp_path / "lipsync_expert.pth")
+
+
+def run(*words):
+    return cli.main(["import-weights", *map(str, words)])
+
+
+def refused(capsys, *words):
+    assert run(*words) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    return told.err
+
+
+def test_the_checkpoint_holds_the_weights_under_their_names(file, tmp_path, capsys):
+    out = tmp_path / "models" / "expert"
+    assert run("wav2lip-expert", file, out) == 0
+    trained = checkpoint.load_trained(out)
+    settings = trained.config.model.sync.to_dict()
+    assert settings["face_channels"] == FACE and settings["audio_channels"] == AUDIO
+    critic = SyncCritic(**settings)
+    inputs = (jnp.zeros((1, 5, 48, 96, 3)), jnp.zeros((1, 80, 16)))
+    like = jax.eval_shape(lambda: critic.init(jax.random.key(0), *inputs, train=False))
+    want = torch_layout.import_sync_critic(expert_state(), like, where="here").variables["sync"]
+    jax.tree.map(np.testing.assert_array_equal, trained.params["sync"], want["params"])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        trained.model_vars["sync"]["batch_stats"],
+        want["batch_stats"],
+    )
+
+
+def test_the_manifest_says_where_it_is_from_and_what_was_left_out(file, tmp_path, capsys):
+    out = tmp_path / "expert"
+    assert run("wav2lip-expert", file, out, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    origin = checkpoint.load_trained(out).origin
+    assert printed == origin | {"scores": {}}
+    assert origin["file"] == "lipsync_expert.pth" and origin["kind"] == "wav2lip-expert"
+    assert origin["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert "non-commercial" in origin["licence"] and "check" in origin["licence_from"]
+    ignored = {key for keys in origin["ignored"].values() for key in keys}
+    counters = {key for key in expert_state() if key.endswith("num_batches_tracked")}
+    assert ignored == counters | {"optimizer", "global_step"}
+    used = sum(a.size for key, a in expert_state().items() if key not in counters)
+    assert origin["values"] == {"sync": used}
+    assert str(tmp_path) not in json.dumps(origin)
+
+    assert cli.main(["inspect", "weights", "--checkpoint", str(out)]) == 0
+    told = capsys.readouterr().out
+    for text in ("non-commercial", origin["sha256"], "lipsync_expert.pth", "optimizer"):
+        assert text in told
+
+
+def test_the_same_file_gives_the_same_checkpoint(file, tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        assert run("wav2lip-expert", file, folder) == 0
+    for name in ("config.json", "about.json"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    assert len({fingerprint(checkpoint.load_trained(f).params) for f in folders}) == 1
+
+
+def test_the_user_may_state_the_terms(file, tmp_path):
+    run("wav2lip-expert", file, tmp_path / "expert", "--licence", "CC0, by its author")
+    origin = checkpoint.load_trained(tmp_path / "expert").origin
+    assert origin["licence"] == "CC0, by its author"
+    assert origin["licence_from"] == "the person who imported it"
+
+
+def test_a_copy_in_a_workdir_keeps_the_manifest(file, tmp_path):
+    run("wav2lip-expert", file, tmp_path / "expert")
+    checkpoint.export(tmp_path / "expert", tmp_path / "kept", step=0)
+    kept = checkpoint.load_trained(tmp_path / "kept")
+    assert kept.origin == checkpoint.load_trained(tmp_path / "expert").origin
+
+
+def test_an_imported_critic_judges(file, tmp_path):
+    """What `evaluate --judge` does with it, on frames and sound of the right sizes."""
+    run("wav2lip-expert", file, tmp_path / "expert", "--data", "fake://4x30?size=96")
+    trained = checkpoint.load_trained(tmp_path / "expert")
+    judges = evaluation_parts.find_judges(
+        tmp_path / "expert", tmp_path, trained, data="fake://4x30?size=96"
+    )
+    assert [judge.suffix for judge in judges] == [""]
+    critic = judges[0].critic
+    assert (critic.image_size, critic.clip_frames, critic.mel_frames) == (96, 5, 16)
+
+
+def run_config(**changes):
+    config = ConfigDict(synctalkface_grid.get_config("smoke"))
+    config.data.update(path=DATA, image_size=96)
+    config.model.update(image_size=96)
+    config.experts.sync.update(init="checkpoint", min_accuracy=0.0)
+    return config
+
+
+def test_a_critic_without_a_measured_accuracy_is_no_expert_yet(file, tmp_path):
+    run("wav2lip-expert", file, tmp_path / "expert")
+    expert = checkpoint.load_expert(tmp_path / "expert")
+    with pytest.raises(UserError, match=r"import lipsync_expert.pth again with --data fake://8x40"):
+        experts.check_expert(
+            expert, run_config(), name="sync", where=tmp_path / "expert", data_settings={}
+        )
+
+
+@pytest.mark.slow
+def test_measured_on_data_it_passes_the_gate_of_a_training(file, tmp_path, capsys):
+    assert run("wav2lip-expert", file, tmp_path / "expert", "--data", DATA) == 0
+    assert "measured accuracy" in capsys.readouterr().out
+    expert = checkpoint.load_expert(tmp_path / "expert")
+    assert 0.0 <= expert["scores"]["accuracy"] <= 1.0
+    config = run_config()
+    config.model.sync = ConfigDict(expert["config"].model.sync.to_dict())
+    experts.check_expert(
+        expert,
+        config,
+        name="sync",
+        where=tmp_path / "expert",
+        data_settings=expert["data_settings"],
+    )
+    config.experts.sync.min_accuracy = 1.01
+    with pytest.raises(UserError, match="validation accuracy"):
+        experts.check_expert(
+            expert, config, name="sync", where=tmp_path, data_settings=expert["data_settings"]
+        )
+
+
+def test_wrong_files_are_one_line_and_leave_nothing(tmp_path, capsys):
+    state = expert_state()
+    missing = {key: a for key, a in state.items() if key != "face_encoder.3.conv_block.1.bias"}
+    odd = state | {"audio_encoder.2.conv_block.1.weight": np.zeros(7, np.float32)}
+    short = {key: a for key, a in state.items() if not key.startswith("face_encoder.16")}
+    files = {
+        "none": (None, "found nothing"),
+        "missing": (missing, r"face_encoder.3.conv_block.1.bias is missing"),
+        "unused": (state | {"extra": np.ones(2, np.float32)}, "extra is not used by the net"),
+        "shape": (odd, "has shape (7,) here, want (4,)"),
+        "blocks": (short, "its face encoder has 16 blocks"),
+    }
+    for name, (content, text) in files.items():
+        path = tmp_path / f"{name}.pth"
+        if content is not None:
+            weights_file(path, content)
+        told = refused(capsys, "wav2lip-expert", path, tmp_path / "out")
+        assert text in told and str(path) in told, name
+    path = weights_file(tmp_path / "two.pth", second={"a": np.ones(3, np.float32)})
+    assert "entry second holds tensors" in refused(capsys, "wav2lip-expert", path, tmp_path / "out")
+    path = weights_file(tmp_path / "kind.pth")
+    told = refused(capsys, "syncnet", path, tmp_path / "out")
+    assert "it looks like a wav2lip-expert" in told
+    assert not [p for p in tmp_path.iterdir() if p.is_dir()]
+    assert run("wav2lip-expert", tmp_path / "two.pth", tmp_path / "out", "--ignore", "second") == 0
+    ignored = checkpoint.load_trained(tmp_path / "out").origin["ignored"]
+    assert ignored["left out as asked for with --ignore"] == ["second"]
+
+
+def test_a_hostile_file_is_refused_by_the_command(tmp_path, capsys):
+    call = torch_writer.Call(torch_writer.Name("os", "system"), f"touch {tmp_path / 'ran'}")
+    path = torch_writer.write_zip(tmp_path / "a.pth", {"state_dict": expert_state(), "x": call})
+    assert "names os.system" in refused(capsys, "wav2lip-expert", path, tmp_path / "out")
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+def test_what_lies_at_out_is_kept_unless_told_otherwise(file, tmp_path, capsys):
+    out = tmp_path / "expert"
+    run("wav2lip-expert", file, out)
+    first = fingerprint(checkpoint.load_trained(out).params)
+    other = weights_file(tmp_path / "other.pth", expert_state(seed=1))
+    capsys.readouterr()
+    assert "--overwrite" in refused(capsys, "wav2lip-expert", other, out)
+    assert fingerprint(checkpoint.load_trained(out).params) == first
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(other.read_bytes()[:5000])
+    assert "cut off" in refused(capsys, "wav2lip-expert", broken, out, "--overwrite")
+    assert fingerprint(checkpoint.load_trained(out).params) == first
+    assert run("wav2lip-expert", other, out, "--overwrite") == 0
+    assert fingerprint(checkpoint.load_trained(out).params) != first
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["expert"]
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note.txt").write_text("keep")
+    capsys.readouterr()
+    told = refused(capsys, "wav2lip-expert", file, tmp_path / "mine", "--overwrite")
+    assert "is no exported checkpoint" in told
+    assert (tmp_path / "mine" / "note.txt").read_text() == "keep"
+    assert "is a file" in refused(capsys, "wav2lip-expert", file, file / "out")
+
+
+def repeated(*shape):
+    """A tensor of one value, so that the file is small whatever the net's size."""
+    return View(np.full(1, 0.5, np.float32), 0, shape, (0,) * len(shape))
+
+
+def test_bare_nets_say_what_they_are_and_are_no_model(tmp_path, capsys):
+    """A StyleGAN2 of rosinality's format, 8 px and 4 channels, all weights alike."""
+    taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
+    state = {"input.input": repeated(1, 4, 4, 4)}
+    for i in (1, 2):
+        state |= {f"style.{i}.weight": repeated(8, 8), f"style.{i}.bias": repeated(8)}
+    for layer in ("conv1", "convs.0", "convs.1"):
+        state[f"{layer}.conv.weight"] = repeated(1, 4, 4, 3, 3)
+        state[f"{layer}.noise.weight"] = repeated(1)
+        state[f"{layer}.activate.bias"] = repeated(4)
+    for layer in ("to_rgb1", "to_rgbs.0"):
+        state[f"{layer}.conv.weight"] = repeated(1, 3, 4, 1, 1)
+        state[f"{layer}.bias"] = repeated(1, 3, 1, 1)
+    for layer in ("conv1", "convs.0", "convs.1", "to_rgb1", "to_rgbs.0"):
+        state[f"{layer}.conv.modulation.weight"] = repeated(4, 8)
+        state[f"{layer}.conv.modulation.bias"] = repeated(4)
+    state["convs.0.conv.blur.kernel"] = state["to_rgbs.0.upsample.kernel"] = 4 * taps
+    for i, side in enumerate((4, 8, 8)):
+        state[f"noises.noise_{i}"] = repeated(1, 1, side, side)
+    content = {"g_ema": state, "g": state, "latent_avg": np.ones(8, np.float32)}
+    path = torch_writer.write_zip(tmp_path / "g.pt", content | {"g_optim": {}})
+    assert run("stylegan2", path, tmp_path / "out") == 0
+    trained = checkpoint.load_trained(tmp_path / "out")
+    assert trained.config.method == "none" and set(trained.params) == {"gen"}
+    described = trained.config.nets.gen
+    assert described.net == "stylegan2.StyleGan2"
+    assert (described.settings.resolution, described.settings.width) == (8, 8)
+    capsys.readouterr()
+    words = ["evaluate", "--workdir", str(tmp_path / "out"), "--data", DATA, "--out", "r"]
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "no prepared crops" in refused(
+        capsys, "stylegan2", path, tmp_path / "other", "--data", DATA
+    )
+
+
+def test_settings_are_those_that_the_methods_configs_have():
+    """An imported model's config fits its method as well as one that was trained here."""
+    from talkjax.weights import wav2lip
+
+    full = plain(sync_critic_grid.get_config("full").model.sync)
+    assert plain(wav2lip.PUBLISHED_CRITIC) == {key: full[key] for key in wav2lip.PUBLISHED_CRITIC}
+    authors = plain(synctalkface_grid.get_config("authors").model)
+    assert authors["disc"] == plain(wav2lip.PUBLISHED_DISCRIMINATOR)
