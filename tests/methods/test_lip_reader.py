@@ -55,7 +55,7 @@ def test_mixed_words_keep_the_larger_share_and_take_nothing_from_empty_places():
     np.testing.assert_array_equal(
         jnp.argmax(target, -1)[there > 0], jnp.argmax(one_hot, -1)[there > 0]
     )
-    assert float(jnp.max(target[:1])) < 1.0
+    assert float(jnp.min(jnp.max(target, axis=-1)[there > 0])) < 1.0  # some are mixed
 
 
 def test_a_reader_does_not_hear(reader):
@@ -77,9 +77,18 @@ def test_data_of_another_size_are_refused(reader):
         method.init_fn(KEY, larger)
 
 
+@pytest.mark.slow
 def test_it_learns_to_read_toys(reader):
-    """Four words of eight clips: chance is 0.25, the most frequent word gets less than 0.6."""
-    method, params, model_vars, batch = reader
+    """Four words of eight clips, shown as they are: chance is 0.25, the most frequent word gets
+    less than 0.6."""
+    *_, batch = reader
+    config = lip_reader_grid.get_config("smoke")
+    config.model.update(mixup=0.0, label_smoothing=0.0)
+    config.model.reader.update(dropout=0.0)
+    still = dict.fromkeys(config.model.augmentation, 0.0)
+    config.model.augmentation.update(still | dict(blur_px=1.0, time_masks=0, time_mask_frames=0))
+    method = lip_reader.build(**hashable(config.model))
+    params, model_vars = jax.jit(method.init_fn)(jax.random.key(0), batch)
     optimizer = optax.adam(3e-3)
 
     @jax.jit
