@@ -21,6 +21,7 @@ EXIT_CLIPS_FAILED = 3
 CRITIC_METHOD = "sync_critic"
 READER_METHOD = "lip_reader"
 SYNCNET_METHOD = "syncnet"
+JUDGES = (CRITIC_METHOD, READER_METHOD, SYNCNET_METHOD)
 LINEAR_CACHE = "linear_baseline.npz"
 
 
@@ -113,6 +114,11 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     path = args.workdir or args.checkpoint
     trained = load_trained(path, step=args.step)
     check_method(trained, path)
+    if args.syncnet is not None and trained.config.method in JUDGES:
+        raise UserError(
+            f"{path}: holds a {trained.config.method}, which makes no frames that --syncnet could "
+            "judge; leave it out, or give the checkpoint of a generator"
+        )
     source = open_source(args.data, args.split)
     image_size = int(trained.config.data.image_size)
     if trained.config.method == SYNCNET_METHOD:

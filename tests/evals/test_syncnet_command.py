@@ -31,10 +31,12 @@ ORIGIN = {
 
 
 def _seeing(*, gain):
-    """Embeds the brightness of a window's frames, and the log energy of its sound's steps."""
+    """Embeds the brightness of the middle of frames, and the log energy of their sound."""
 
     def predict_fn(params, model_vars, batch, key):
-        lips = jnp.mean(batch["frames_u8"].astype(jnp.float32), axis=(3, 4, 5)) / 160 - 0.25
+        middle = slice(SIZE // 2 - 4, SIZE // 2 + 4)
+        pictures = batch["frames_u8"][:, :, :, middle, middle].astype(jnp.float32)
+        lips = jnp.mean(pictures, axis=(3, 4, 5)) / 160 - 0.25
         energy = batch["mfcc"][:, :, 0].reshape(*batch["mfcc"].shape[:2], 5, 4).mean(axis=-1)
         sounds = (energy - 16.5) / 5
         return {
@@ -74,15 +76,17 @@ def _export(
 
 
 def _video(path, *, late_frames=0, frames=60, seed=0, audio=True):
-    """A picture whose brightness is that of its sound's loudness, or of some frames before."""
+    """A patch as bright as its sound is loud, or was some frames before; the rest is still, so
+    that no change looks like a cut."""
     rng = np.random.default_rng(seed)
     level = rng.uniform(size=frames + 20)
     heard, shown = level[20:], level[20 - late_frames : len(level) - late_frames]
     wave = np.repeat(200 * np.exp(2.5 * heard), 640) * rng.normal(size=640 * frames)
     grey = np.round(40 + 160 * shown).astype(np.uint8)
-    pictures = [np.full((240, 320, 3), one, np.uint8) for one in grey]
+    pictures = np.full((frames, 240, 320, 3), 128, np.uint8)
+    pictures[:, 90:200, 130:190] = grey[:, None, None, None]
     sound = np.clip(np.repeat(wave / 32768, 3), -1, 1) if audio else None
-    return write_video(path, np.arange(frames) / 25, pictures=pictures, audio=sound)
+    return write_video(path, np.arange(frames) / 25, pictures=list(pictures), audio=sound)
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ def test_a_picture_that_is_late_by_some_frames_is_said_to_be(tmp_path, judge, la
     scored = found["videos"][str(video)]
     assert scored["lse_offset"] == late
     assert scored["lse_d_unshifted"] - scored["lse_d"] == pytest.approx(0, abs=1e-9) or late
-    assert scored["lse_c"] > 2 * scored["lse_d"]
+    assert scored["lse_c"] > scored["lse_d"]
     (track,) = scored["tracks"]
     assert (track["first_frame"], track["end_frame"], track["windows"]) == (0, 60, 55)
     assert found["mean"]["lse_d"] == scored["lse_d"]
@@ -253,6 +257,11 @@ def test_a_syncnet_gets_a_report_of_its_own(tmp_path, judge):
     assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
 
 
+def test_a_judge_is_not_judged(tmp_path, judge):
+    with pytest.raises(UserError, match="holds a syncnet, which makes no frames that --syncnet"):
+        _run(tmp_path, "--checkpoint", judge, "--syncnet", judge, track=_dark_mouth)
+
+
 def test_an_expert_of_the_training_may_not_judge(tmp_path, judge):
     own = fingerprint(load_trained(judge).params)
     elsewhere = {"fingerprint": "another", "source": str(tmp_path / "x"), "seed": 0, "step": 7}
@@ -286,5 +295,6 @@ def test_a_real_face_is_found_and_scored(shared, judge, variant, capsys):
     code, out, _ = _score(*words, capsys=capsys)
     assert code == 0
     scored = json.loads(out)["videos"][str(video)]
-    assert [(t["first_frame"], t["end_frame"]) for t in scored["tracks"]] == [(0, 75)]
+    # 75 frames; the sound ends within the last one
+    assert [(t["first_frame"], t["end_frame"]) for t in scored["tracks"]] == [(0, 74)]
     assert scored["notes"] == []

@@ -1,19 +1,26 @@
 """SyncNet and the LSE protocol against recordings of syncnet_python's (golden/syncnet_v2)."""
 
+import dataclasses
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from talkjax.commands import syncnet_parts
 from talkjax.evals import lse
 from talkjax.nets.syncnet import SyncNet
 from talkjax.ops.mfcc import mfcc
+from talkjax.train.trained import Trained
 from talkjax.weights.syncnet import import_syncnet, settings_from_state
 
 pytestmark = pytest.mark.parity
 
 CASES = ("shift_p3", "shift_m4", "unrelated")
 MODEL = "syncnet_v2"
+SETTINGS = ("lip_channels", "lip_last_kernel", "sound_channels", "hidden", "width")
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +44,28 @@ def net(golden_weights):
 
 @pytest.fixture(scope="module")
 def judge(net):
-    """The net as two functions of whole windows."""
+    """The net as `talkjax score` runs it: a checkpoint of imported weights."""
     net, variables = net
-
-    def branch(method):
-        return jax.jit(lambda x: net.apply(variables, x, train=False, method=method))
-
-    lips, sound = branch("embed_lips"), branch("embed_sound")
-
-    def embed_lips(frames_u8):
-        with jax.default_matmul_precision("highest"):
-            return np.asarray(lips(frames_u8[..., ::-1].astype(np.float32)))  # to BGR
-
-    def embed_sound(windows):
-        with jax.default_matmul_precision("highest"):
-            return np.asarray(sound(windows))
-
-    return lse.Judge(embed_lips, embed_sound, image_size=224, windows_per_call=3)
+    settings = {name: getattr(net, name) for name in SETTINGS}
+    model = dict(image_size=224, channel_order="bgr", margin=20.0, min_gap_frames=2)
+    trained = Trained(
+        config=ConfigDict(
+            dict(
+                method="syncnet",
+                data=dict(image_size=224, clip_frames=5, mfcc_steps=20),
+                model=dict(model, dtype="float32", syncnet=settings),
+            )
+        ),
+        params={"syncnet": variables["params"]},
+        model_vars={"syncnet": {"batch_stats": variables["batch_stats"]}},
+        step=0,
+        scores={},
+        data_settings={},
+        experts=None,
+        origin={},
+    )
+    made = syncnet_parts.make_judge(trained, pathlib.Path(MODEL)).net
+    return dataclasses.replace(made, windows_per_call=3)
 
 
 def test_features_equal_the_recording(recorded, net):
@@ -117,7 +129,8 @@ def test_distances_of_ten_shifts_equal_the_recording(recorded):
 
 def test_a_clip_from_end_to_end_equals_the_recording(recorded, judge):
     frames_u8 = recorded["e2e/frames_u8"][..., ::-1]  # RGB
-    heard = lse.embed_clip(frames_u8, recorded["e2e/pcm16"], judge)
+    with jax.default_matmul_precision("highest"):
+        heard = lse.embed_clip(frames_u8, recorded["e2e/pcm16"], judge)
     assert heard.lips.shape == (9, 1024)  # 14 frames hold ten windows, the last is not used
     np.testing.assert_allclose(heard.lips, recorded["e2e/lip_feat"], rtol=0, atol=1e-3)
     np.testing.assert_allclose(heard.sound, recorded["e2e/aud_feat"], rtol=0, atol=1e-4)
