@@ -29,8 +29,10 @@ UPPER_INNER = (-0.86, -0.27, 0.0, 0.27, 0.86)
 LOWER_INNER = (0.28, 0.0, -0.28)
 INNER_CORNER = UPPER_INNER[-1]
 # Lids, from the outer corner over the upper to the inner one and back (-1 inner, 1 outer).
-LID_ALONG = (1.0, 0.36, -0.34, -1.0, -0.30, 0.38)
-LID_UPPER = (True, True, True, True, False, False)
+# An eye seems to end before its lids meet: their outer ends are a dark line.
+LID_ALONG = (0.78, 0.36, -0.34, -1.0, -0.30, 0.38)
+# Share of the upper lid; corners lie halfway.
+LID_UPPER = (0.5, 1.0, 1.0, 0.5, 0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,7 @@ def eye_points(
             along = LID_ALONG[which]
             upper, lower = raster.lid_heights(along, eye)
             x = eye[raster.EYE_OUT] * along * eye[raster.EYE_HALF_WIDTH]
-            y = upper if LID_UPPER[which] else lower
+            y = LID_UPPER[which] * upper + (1 - LID_UPPER[which]) * lower
             z = np.sqrt(max(radius**2 - x**2 - y**2, 0.004))
             points[6 * number + place] = (
                 x + eye[raster.EYE_CX],

@@ -68,7 +68,7 @@ class LipLines:
         arch = (1 - side**1.9) ** 0.95
         bow = 0.022 * self.shape.cupid
         peaks = bow * np.exp(-(((side - 0.24) / 0.16) ** 2)) - bow * np.exp(-((along / 0.11) ** 2))
-        thick = 0.110 * self.shape.upper_lip
+        thick = 0.122 * self.shape.upper_lip
         return self._ends(along) + thick * arch + peaks * (1 - side)
 
     def lower_y(self, along: np.ndarray) -> np.ndarray:

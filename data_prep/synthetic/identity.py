@@ -215,7 +215,7 @@ def _shape(rng: np.random.Generator, *, female: bool, age: float) -> Shape:
         nose_upturn=unit(-0.2, 1.0),
         nose_hump=unit(-0.3, 1.0) if rng.random() < 0.5 else 0.0,
         mouth_width=near(1.0, 0.06),
-        upper_lip=near(0.96 - 0.15 * age, 0.13),
+        upper_lip=near(0.98 - 0.12 * age, 0.10),
         lower_lip=near(1.0 - 0.15 * age, 0.14),
         cupid=unit(0.2, 1.0),
         corner_up=near(0.0, 0.012),

@@ -23,7 +23,7 @@ from data_prep.synthetic.raster import (
 )
 
 # Rows of the light table (each three numbers, linear).
-KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, TRIM, LID_COLOUR, LOOKS = range(8)
+KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, TRIM, LID_COLOUR, LOOKS, INSIDE = range(9)
 # Columns of the row LOOKS.
 OILINESS, LASH_WIDTH, EXPOSURE = range(3)
 
@@ -58,27 +58,33 @@ def paint_lid(eyes, light, place):
     height = my - eye[EYE_CY]
     over = height - upper
     beyond = max(abs(along) - 1.0, 0.0) * eye[EYE_HALF_WIDTH]
-    width = light[LOOKS, LASH_WIDTH] * (0.7 + 0.3 * along)
+    # The lashes of a shut eye lie in one dark line.
+    width = light[LOOKS, LASH_WIDTH] * (0.7 + 0.3 * along) * (1.0 + 0.9 * eye[EYE_CLOSED])
     lash = 0.0
     if over > -0.004:
         gap = math.sqrt(over * over + beyond * beyond * (4.0 if along < 0 else 0.6))
         lash = 1.0 - smooth((gap - 0.45 * width) / (0.8 * width))
     under = lower - height
+    if under > 0.0 and eye[EYE_CLOSED] > 0.0:
+        gap = math.sqrt(under * under + 3 * beyond * beyond)
+        lash = max(lash, eye[EYE_CLOSED] * (1.0 - smooth((gap - 0.3 * width) / (0.6 * width))))
     if under > -0.004:
         gap = math.sqrt(under * under + 3 * beyond * beyond)
-        rim = 1.0 - smooth(gap / 0.028)
+        # Neither the wet rim nor the lower lashes are seen once the upper lid lies on them.
+        rim = (1.0 - smooth(gap / 0.028)) * (1.0 - 0.9 * eye[EYE_CLOSED])
         for channel in range(3):
             place[RED + channel] += 0.55 * rim * (light[LID_COLOUR, channel] - place[RED + channel])
         lower_lash = (1.0 - smooth(abs(gap - 0.024) / 0.018)) * (0.28 + 0.15 * along)
+        lower_lash *= 1.0 - 0.85 * eye[EYE_CLOSED]
         lash = max(lash, lower_lash)
     lash = min(max(lash, 0.0), 1.0)
     for channel in range(3):
         place[RED + channel] += 0.93 * lash * (light[LASH, channel] - place[RED + channel])
-    # The crease above the lid; it opens as the lid closes.
+    # The crease above the lid; it is drawn flat as the lid closes.
     crease_height = eye[EYE_TILT] * along + eye[EYE_UPPER] * (1.42 - 0.55 * along * along)
     off = (height - crease_height) / 0.022
     crease = math.exp(-off * off) * smooth((1.25 - abs(along)) / 0.4)
-    return 1.0 - 0.42 * crease * (1.0 - 0.6 * eye[EYE_CLOSED])
+    return 1.0 - 0.42 * crease * (1.0 - 0.9 * eye[EYE_CLOSED])
 
 
 @numba.njit(cache=True)

@@ -102,10 +102,10 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
         turn, height = turn.reshape(-1), height.reshape(-1)
         size = 1.0 if upper else 0.88
         # Edges of the teeth: the upper hang a little below the line of the lips.
-        tip = mouth_y - 0.030 if upper else mouth_y - 0.052
+        tip = mouth_y - 0.045 if upper else mouth_y - 0.052
         sign = 1.0 if upper else -1.0
         x = size * width * np.sin(turn) / np.sin(1.2)
-        z = lip_z - 0.075 - (0 if upper else 0.03) - 0.42 * (1 - np.cos(turn))
+        z = lip_z - 0.100 - (0 if upper else 0.03) - 0.42 * (1 - np.cos(turn))
         z = z - (0 if upper else 0.09) * height
         y = tip + sign * ((0.24 if upper else 0.17) * height + 0.03 * turn**2 * (1 - height))
         gum = height > 0.5
@@ -113,9 +113,9 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
         number = turn / 1.2 * (4.6 if upper else 5.2)
         seam = np.abs(number - np.round(number - 0.5) - 0.5)
         shade = 1 - 0.35 * np.clip((seam - 0.36) / 0.14, 0, 1)
-        white = np.array([0.86, 0.81, 0.70]) * (1 - 0.15 * identity.age)
+        white = np.array([0.95, 0.87, 0.72]) * (1 - 0.15 * identity.age)
         colour = np.where(gum[:, None], [[0.36, 0.10, 0.10]], white * shade[:, None])
-        colour = colour * (1 - 0.7 * np.abs(turn[:, None] / 1.2) ** 1.5)
+        colour = colour * (1 - 0.6 * np.abs(turn[:, None] / 1.2) ** 1.5)
         points = np.stack([x, y, z], axis=-1)
         shapes = np.zeros((len(blend.SHAPES), len(points), 3))
         # Lips that are drawn in must not be pierced.
@@ -131,7 +131,7 @@ def teeth(identity: Identity, lip_z: float, mouth_y: float) -> list[Part]:
                 colour,
                 shapes=shapes,
                 ambient=np.full(len(points), 1.0),
-                lit=np.full(len(points), 0.75),
+                lit=np.full(len(points), 0.95),
             )
         )
     return out

@@ -43,7 +43,7 @@ def lid_heights(along, eye):
     upper *= 1 + 0.22 * eye[EYE_GAZE_Y]
     lower = -eye[EYE_LOWER] * (1 - side**2.2) ** 0.85 * (1 + 0.15 * along)
     closed = eye[EYE_CLOSED]
-    lower += 0.25 * closed * eye[EYE_LOWER] * (1 - side * side)
+    lower += 0.45 * closed * eye[EYE_LOWER] * (1 - side * side)
     upper += (lower - upper) * closed
     return slope + upper, slope + lower
 

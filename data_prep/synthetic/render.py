@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from data_prep.synthetic import anchors, backdrop, blend, cloth, hair, paint, raster, shade, skin
+from data_prep.synthetic.gestures import ARTICULATORS
 from data_prep.synthetic.head import build_head
 from data_prep.synthetic.identity import Identity
 from data_prep.synthetic.parts import linear
@@ -25,6 +26,9 @@ CAMERA_DISTANCE = 14.0
 # What the head turns about: the top of the neck.
 PIVOT = np.array([0.0, -1.0, -1.15], dtype=np.float32)
 SUBPIXELS = 2
+# Share of the light that reaches the teeth, by how far the lips are open.
+TEETH_LIGHT = ((0.0, 0.05, 0.2), (0.08, 0.25, 1.0))
+OPENING = ARTICULATORS.index("opening")
 
 
 class FaceRenderer:
@@ -109,6 +113,9 @@ class FaceRenderer:
             depth,
         )
         colours = self._behind(source_px, view, side)
+        # Hardly any light falls on teeth behind lips that are hardly open.
+        light = self._light.copy()
+        light[paint.INSIDE] = np.interp(articulation[OPENING], *TEETH_LIGHT)
         shade.shade(
             found,
             where,
@@ -119,7 +126,7 @@ class FaceRenderer:
             (head.skin_rgb_gloss, self._strands, self._cloth),
             self._skin_frame,
             eyes,
-            self._light,
+            light,
             colours,
         )
         out = np.empty((size_px, size_px, 3), dtype=np.uint8)
@@ -174,7 +181,7 @@ def _motion(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _light_table(identity: Identity) -> np.ndarray:
-    table = np.zeros((8, 3))
+    table = np.zeros((9, 3))
     table[paint.KEY_DIRECTION] = identity.key_direction
     table[paint.KEY_COLOUR] = identity.key_colour
     table[paint.FILL_COLOUR] = identity.fill_colour

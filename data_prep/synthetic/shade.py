@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep.synthetic.paint import (
     FILL_COLOUR,
+    INSIDE,
     KEY_COLOUR,
     KEY_DIRECTION,
     LOOKS,
@@ -81,6 +82,9 @@ def _paint(material, place, textures, frame, eyes, light, look):
         place[AMBIENT] = 0.85 * dark
         place[SHADOW] *= dark
         look[GLINT] = glint * 1.3 * (0.4 + 0.6 * light[KEY_COLOUR, 1])
+    elif material == TEETH:
+        place[AMBIENT] *= light[INSIDE, 0]
+        place[SHADOW] *= light[INSIDE, 0]
     elif material == HAIR:
         row, column = _wrapped(strands, place[U], place[V])
         look[STRAND] = strands[row, column]
@@ -144,7 +148,7 @@ def shade(
       textures: painted skin (h, w, 4), strands of hair (h, w), cloth (h, w, 3), float32.
       frame: skin.frame().
       eyes: (2, 10) table of both eyes.
-      light: (8, 3) table whose rows paint.py names.
+      light: (9, 3) table whose rows paint.py names.
       out: (h, w, 3) float32.
     """
     rows, columns = found.shape

@@ -76,7 +76,7 @@ def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
     line = np.exp(-(((y - lips.inner_y(along)) / 0.020) ** 2)) * mask
     shade = 1 + 0.05 * np.sin(x * 160 + 3 * pores) - 0.75 * line
     # The upper lip looks down and is the darker one.
-    shade *= np.where(y > lips.inner_y(along), 0.82, 1.06)
+    shade *= np.where(y > lips.inner_y(along), 0.72, 1.06)
     red = linear(identity.lips)
     colour += mask[..., None] * (red * shade[..., None] - colour)
     # The corners are dark dents, and the lower lip throws a soft shadow.
@@ -85,7 +85,7 @@ def _paint_lips(colour, gloss, identity, surface, places, pores) -> None:
     colour *= 1 - 0.6 * np.clip(1.2 * dent, 0, 1)[..., None] * np.array([0.85, 1, 1])
     under = bump(x, y, (0, float(lips.lower_y(np.zeros(1))[0]) - 0.045), (0.24, 0.04))
     colour *= 1 - 0.16 * (under * (1 - mask))[..., None]
-    gloss += mask * (0.45 + 0.3 * identity.makeup)
+    gloss += mask * (0.3 + 0.3 * identity.makeup)
 
 
 def _paint_brows(colour, identity, places, rng) -> None:
@@ -167,8 +167,10 @@ def _paint_beard(colour, gloss, identity, surface, places, rng) -> None:
     line = np.interp(ax, [0.0, 0.40, 0.62, 0.92, 1.1], [-1.22, -1.16, -0.98, -0.55, -0.2])
     cheek = smoothstep((line - y) / 0.16) * smoothstep((y + 2.05) / 0.2)
     gap = 0.035 + 0.02 * rng.random()
-    moustache = smoothstep((y - lips.upper_y(along) - gap) / 0.03) * smoothstep((-0.80 - y) / 0.05)
-    moustache *= smoothstep((0.47 - ax) / 0.1)
+    moustache = smoothstep((y - lips.upper_y(along) - gap) / 0.03) * smoothstep(
+        (-0.77 - 0.15 * ax - y) / 0.10
+    )
+    moustache *= smoothstep((0.50 - ax) / 0.2)
     below = np.maximum(lips.lower_y(along) - y, (ax - lips.half_width()) * 0.8)
     cheek *= smoothstep((below - 0.05) / 0.06)
     chin = cheek * smoothstep((0.46 - ax) / 0.08)
