@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array
 from talkjax.nets.conv import LeakyConv, check_lengths, check_one_pixel, conv
+from talkjax.ops.conv import space_to_depth
 
 
 class QualityDiscriminator(nn.Module):
@@ -19,6 +20,7 @@ class QualityDiscriminator(nn.Module):
       channels: of each stage, and of the one-pixel stage.
       kernels: of every stage but the last, which has 4x4 and 1x1. Stage 0 keeps the size,
         stage 1 halves the columns (so that the half frame is square), the others halve both.
+      patch: side of the squares of pixels that stage 0 sees as one; 1 in the source.
       dtype: of the computation; logits are float32.
 
     Differs: the source returns probabilities; a sigmoid of these logits.
@@ -26,6 +28,7 @@ class QualityDiscriminator(nn.Module):
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
     kernels: tuple[int, ...] = (7, 5, 5, 5, 3, 3)
+    patch: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -38,7 +41,7 @@ class QualityDiscriminator(nn.Module):
         """
         del train
         check_lengths("QualityDiscriminator", channels=self.channels, repeats=self.kernels, extra=1)
-        x = half_frames.astype(self.dtype)
+        x = space_to_depth(half_frames.astype(self.dtype), self.patch)
         for i, (features, kernel) in enumerate(zip(self.channels[:-1], self.kernels, strict=True)):
             same = dict(features=features, kernel=kernel, padding=kernel // 2, dtype=self.dtype)
             stride = {0: 1, 1: (1, 2)}.get(i, 2)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array
 from talkjax.nets.conv import ConvBlock, check_lengths, check_one_pixel, conv, conv_blocks
-from talkjax.ops.conv import stack_frames
+from talkjax.ops.conv import space_to_depth, stack_frames
 
 SMALLER = "drop or add one entry of channels and repeats for each halving of the picture"
 
@@ -105,11 +105,14 @@ class FaceEncoder(nn.Module):
     Attributes:
       channels: of the full-size stage, of each stride-2 stage, and of the one-pixel stage.
       repeats: residual blocks of every stage but the last.
+      patch: side of the squares of pixels that stage 0 sees as one; 1 in the source. On a CPU
+        most of a step goes into the full-size stages.
       dtype: of the computation.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 512)
     repeats: tuple[int, ...] = (0, 2, 3, 2, 2, 1)
+    patch: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -118,13 +121,14 @@ class FaceEncoder(nn.Module):
     ) -> tuple[Float[Array, "n _ _ _"], ...]:
         """The output of every stage, full size first, one pixel last."""
         check_lengths("FaceEncoder", channels=self.channels, repeats=self.repeats, extra=1)
-        stages = [[dict(features=self.channels[0], kernel=7, padding=3)]]
+        kernel = 7 if self.patch == 1 else 3
+        stages = [[dict(features=self.channels[0], kernel=kernel, padding=kernel // 2)]]
         stages += [[dict(features=features, stride=2)] for features in self.channels[1:-1]]
         for i, repeats in enumerate(self.repeats):
             stages[i] += [dict(features=self.channels[i], residual=True)] * repeats
         last = dict(features=self.channels[-1], padding=0)
         stages += [[last | dict(kernel=4), last | dict(kernel=1)]]
-        x = frames.astype(self.dtype)
+        x = space_to_depth(frames.astype(self.dtype), self.patch)
         outputs = []
         for i, stage in enumerate(stages):
             for j, block in enumerate(stage):

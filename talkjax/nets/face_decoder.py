@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array
 from talkjax.nets.conv import ConvBlock, ConvTransposeBlock, check_lengths, conv
+from talkjax.ops.conv import depth_to_space
 
 
 class FaceDecoder(nn.Module):
@@ -19,12 +20,15 @@ class FaceDecoder(nn.Module):
       channels: of each stage, one pixel first, full size last; as many as there are skips.
       repeats: residual blocks of each stage.
       head_channels: of the last block before the picture.
+      patch: side of the squares of pixels that the last convolution draws at once, as in
+        `FaceEncoder`.
       dtype: of the computation; the picture itself is float32.
     """
 
     channels: tuple[int, ...] = (512, 512, 512, 384, 256, 128, 64)
     repeats: tuple[int, ...] = (0, 1, 2, 2, 2, 2, 2)
     head_channels: int = 32
+    patch: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -58,8 +62,9 @@ class FaceDecoder(nn.Module):
                 x = block(x, train=train)
             x = jnp.concatenate([x, skip.astype(self.dtype)], axis=-1)
         x = ConvBlock(self.head_channels, dtype=self.dtype, name="head")(x, train=train)
-        picture = conv(3, 1, channels_in=self.head_channels, dtype=self.dtype, name="picture")(x)
-        return jnp.tanh(picture.astype(jnp.float32))
+        colours = 3 * self.patch**2
+        last = conv(colours, 1, channels_in=self.head_channels, dtype=self.dtype, name="picture")
+        return jnp.tanh(depth_to_space(last(x).astype(jnp.float32), self.patch))
 
     def _widen(self, stage: int, features: int) -> nn.Module:
         """The block a stage begins with: 1x1 to 1x1, to 4x4, then doubling."""

@@ -98,3 +98,27 @@ def stack_frames(frames: Float[Array, "n t h w c"]) -> Float[Array, "n h w t*c"]
     """Frames of a short clip as channels, frame-major: all channels of frame 0 first."""
     n, t, h, w, c = frames.shape
     return jnp.moveaxis(frames, 1, 3).reshape(n, h, w, t * c)
+
+
+def space_to_depth(x: Float[AnyArray, "n h w c"], patch: int) -> Float[Array, "n ho wo d"]:
+    """Each square of `patch` x `patch` pixels becomes one with patch^2 as many channels.
+
+    Raises:
+      ValueError: if height or width is no multiple of `patch`.
+    """
+    n, h, w, c = x.shape
+    if h % patch or w % patch:
+        raise ValueError(f"patches of {patch} px: got {w}x{h} px, want multiples of {patch}")
+    x = x.reshape(n, h // patch, patch, w // patch, patch, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // patch, w // patch, patch * patch * c)
+
+
+def depth_to_space(x: Float[AnyArray, "n h w d"], patch: int) -> Float[Array, "n ho wo c"]:
+    """The inverse of `space_to_depth`.
+
+    Source: the sub-pixel convolution of Shi et al. 2016 (arXiv 1609.05158), eq. 4.
+    """
+    n, h, w, d = x.shape
+    c = d // patch**2
+    x = x.reshape(n, h, w, patch, patch, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * patch, w * patch, c)

@@ -1,0 +1,23 @@
+"""The sync critic on the embedded corpus (`talkjax synth`): many faces, known truth.
+
+    talkjax synth data/synthetic --clips 600 --seed 0 --size 64
+    talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic
+
+Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores), `judge` (as cpu, other
+seed and width: judges what was trained against cpu), `smoke` (tiny, toy data).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common, sync_critic_grid
+
+VARIANTS = ("full", "cpu", "judge", "smoke")
+
+
+def get_config(variant: str = "full") -> ConfigDict:
+    """The critic of GRID, on another data set."""
+    common.check_variant(variant, VARIANTS)
+    config = sync_critic_grid.get_config(variant)
+    if variant != "smoke":
+        config.data.path = "data/synthetic"
+    return config
