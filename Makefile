@@ -6,7 +6,11 @@ STAMP := $(VENV)/installed-dev
 TEST_WORKERS ?= 2
 PYTEST_FLAGS ?=
 
-.PHONY: test lint install clean
+.PHONY: demo test lint install clean
+
+# A corpus, a critic, a talking face, its numbers and a video: everything lands in demo/.
+demo: install
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" JAX_PLATFORMS=cpu launch/demo.sh
 
 test: install
 	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
