@@ -2,9 +2,9 @@
 reaches each vertex. Depth maps from many directions, as many lamps would see the head.
 """
 
-import numba
 import numpy as np
 
+from data_prep.synthetic.compiled import njit
 from talkjax.arrays import Float, Int
 
 MAP_SIDE = 176
@@ -77,7 +77,7 @@ def _seen(
     return _visible(own, depth)
 
 
-@numba.njit(cache=True)
+@njit
 def _depth_map(seen, triangles, depth):
     rows, columns = depth.shape
     for index in range(triangles.shape[0]):
@@ -102,7 +102,7 @@ def _depth_map(seen, triangles, depth):
                     depth[y, x] = z
 
 
-@numba.njit(cache=True)
+@njit
 def _visible(own, depth):
     out = np.empty(own.shape[0])
     side = depth.shape[0]

@@ -2,8 +2,7 @@
 
 import math
 
-import numba
-
+from data_prep.synthetic.compiled import njit
 from data_prep.synthetic.raster import (
     BLUE,
     EYE_CLOSED,
@@ -28,7 +27,7 @@ KEY_DIRECTION, KEY_COLOUR, FILL_COLOUR, IRIS, LASH, TRIM, LID_COLOUR, LOOKS, INS
 OILINESS, LASH_WIDTH, EXPOSURE = range(3)
 
 
-@numba.njit(cache=True)
+@njit
 def bilinear(image, row, column, channel):
     rows, columns = image.shape[0], image.shape[1]
     row = min(max(row, 0.0), rows - 1.001)
@@ -40,13 +39,13 @@ def bilinear(image, row, column, channel):
     return top * (1 - fr) + bottom * fr
 
 
-@numba.njit(cache=True)
+@njit
 def smooth(value):
     value = min(max(value, 0.0), 1.0)
     return value * value * (3 - 2 * value)
 
 
-@numba.njit(cache=True)
+@njit
 def paint_lid(eyes, light, place):
     """Lashes, the wet rim and the crease of the lid, into place[RED...]; returns extra darkness."""
     mx, my = place[REST_X], place[REST_Y]
@@ -87,7 +86,7 @@ def paint_lid(eyes, light, place):
     return 1.0 - 0.42 * crease * (1.0 - 0.9 * eye[EYE_CLOSED])
 
 
-@numba.njit(cache=True)
+@njit
 def paint_eye(eyes, light, place):
     """Sclera, iris, pupil; returns the shade under the upper lid and the catch light."""
     mx, my = place[REST_X], place[REST_Y]

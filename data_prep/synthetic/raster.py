@@ -5,8 +5,9 @@ a triangle may be absent (the opening between the lids, the frayed edge of hair)
 here, pixel by pixel.
 """
 
-import numba
 import numpy as np
+
+from data_prep.synthetic.compiled import njit
 
 # What a triangle is made of; shade.py knows how each looks.
 SKIN, LID, MOUTH, EYE, TEETH, HAIR, CLOTH, FRAME, FLESH, LENS = range(10)
@@ -29,7 +30,7 @@ EDGE = 1e-7
 ) = range(10)
 
 
-@numba.njit(cache=True)
+@njit
 def lid_heights(along, eye):
     """Heights of the upper and the lower lid's edge over the eye's centre.
 
@@ -48,7 +49,7 @@ def lid_heights(along, eye):
     return slope + upper, slope + lower
 
 
-@numba.njit(cache=True)
+@njit
 def _mixed(attributes, corners, shares, column):
     return (
         shares[0] * attributes[corners[0], column]
@@ -57,7 +58,7 @@ def _mixed(attributes, corners, shares, column):
     )
 
 
-@numba.njit(cache=True)
+@njit
 def _absent(material, attributes, corners, shares, eyes, fray):
     """Whether a place of the surface is a hole: between the lids, or past the edge."""
     if material == LID:
@@ -78,7 +79,7 @@ def _absent(material, attributes, corners, shares, eyes, fray):
     return cut < 0.0
 
 
-@numba.njit(cache=True)
+@njit
 def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where, depth):
     """Draws all triangles into the buffers.
 
@@ -137,7 +138,7 @@ def rasterise(screen, triangles, materials, attributes, eyes, fray, found, where
                 where[y, x, 1] = wc
 
 
-@numba.njit(cache=True)
+@njit
 def vertex_normals(points, triangles, normals):
     """Unit normals of vertices, weighted by the area of their triangles (into `normals`)."""
     normals[:] = 0.0
@@ -166,7 +167,7 @@ def vertex_normals(points, triangles, normals):
         normals[vertex, 2] = nz / size
 
 
-@numba.njit(cache=True)
+@njit
 def pose_points(rest, shapes, weights, follows, rotation, shift, pivot, out):
     """Vertices bent by blend shapes, then turned with the head as far as they follow it.
 

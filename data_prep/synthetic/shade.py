@@ -2,9 +2,9 @@
 
 import math
 
-import numba
 import numpy as np
 
+from data_prep.synthetic.compiled import njit
 from data_prep.synthetic.paint import (
     FILL_COLOUR,
     INSIDE,
@@ -58,13 +58,13 @@ for _material, _row in {
     MATERIALS[_material, :5] = _row
 
 
-@numba.njit(cache=True)
+@njit
 def _wrapped(image, u, v):
     """Row and column of a texture that wraps around."""
     return int(v * image.shape[0]) % image.shape[0], int(u * image.shape[1]) % image.shape[1]
 
 
-@numba.njit(cache=True)
+@njit
 def _paint(material, place, textures, frame, eyes, light, look):
     """Colour of a place, into place[RED...]; what dims its light, into place[AMBIENT, SHADOW]."""
     skin, strands, cloth = textures
@@ -99,7 +99,7 @@ def _paint(material, place, textures, frame, eyes, light, look):
                 place[RED + channel] = light[TRIM, channel]
 
 
-@numba.njit(cache=True)
+@njit
 def _shine(place, normal, halfway, light, look):
     """What the main light mirrors towards the camera."""
     nx, ny, nz = normal[0], normal[1], normal[2]
@@ -118,7 +118,7 @@ def _shine(place, normal, halfway, light, look):
     return look[STRAND] * place[SHADOW] * band
 
 
-@numba.njit(cache=True)
+@njit
 def _light_up(place, normal, shine, light, look, out, y, x):
     """Linear light that a painted place sends to the camera, into out[y, x]."""
     nx, ny, nz = normal[0], normal[1], normal[2]
@@ -135,7 +135,7 @@ def _light_up(place, normal, shine, light, look, out, y, x):
         out[y, x, channel] = value + (shine + look[GLINT]) * key_light + rim * fill
 
 
-@numba.njit(cache=True)
+@njit
 def shade(
     found, where, triangles, materials, attributes, normals, textures, frame, eyes, light, out
 ):
@@ -193,7 +193,7 @@ def gamma_table() -> np.ndarray:
     return np.round(255 * linear ** (1 / GAMMA)).astype(np.uint8)
 
 
-@numba.njit(cache=True)
+@njit
 def develop(linear, exposure, table, out):
     """Averages 2x2 subpixels, rolls highlights off and writes 8 bits."""
     rows, columns, _ = out.shape
