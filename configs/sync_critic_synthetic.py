@@ -1,10 +1,11 @@
 """The sync critic on the embedded corpus (`talkjax synth`): many faces, known truth.
 
-    talkjax synth data/synthetic --clips 600 --seed 0 --size 64
+    talkjax synth data/synthetic --clips 600 --identities 600 --command-fraction 1 --size 64
     talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic
 
-Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores), `judge` (as cpu, other
-seed and width: judges what was trained against cpu), `smoke` (tiny, toy data).
+Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores, minutes: enough to train
+a generator against), `judge` (longer, other seed and width: judges what was trained against cpu),
+`smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict
@@ -20,4 +21,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     config = sync_critic_grid.get_config(variant)
     if variant != "smoke":
         config.data.path = "data/synthetic"
+    if variant == "cpu":
+        config.run.update(steps=800, validate_every_steps=200, save_every_steps=200)
+        common.cosine(config.optim.sync, peak=1e-3, steps=800)
     return config

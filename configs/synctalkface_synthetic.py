@@ -36,7 +36,7 @@ def _full(config: ConfigDict) -> ConfigDict:
 def _cpu(config: ConfigDict) -> ConfigDict:
     """Narrow nets that see and draw 2 x 2 pixels at once: a step costs a third."""
     config.data.path = "data/synthetic"
-    config.run.update(steps=5_000, validate_every_steps=500, save_every_steps=500)
+    config.run.update(steps=4_000, validate_every_steps=500, save_every_steps=500)
     config.run.picture_every_steps = 1_000
     config.experts.sync.min_accuracy = 0.75  # on faces never seen; 0.5 is a coin
     gen = config.model.gen
@@ -53,7 +53,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
         dict(channels=(16, 32, 64, 96, 96), kernels=(3, 3, 3, 3), patch=2)
     )
     for net, peak in (("gen", 1.5e-3), ("disc", 5e-4)):
-        common.cosine(config.optim[net], peak=peak, steps=5_000)
+        common.cosine(config.optim[net], peak=peak, steps=4_000)
     return config
 
 
