@@ -3,8 +3,8 @@
     talkjax train --config configs/sync_critic_contrastive_grid.py:cpu --workdir runs/contrastive \
         --config.data.path=data/grid
 
-InfoNCE alone, near misses of the same clip among the negatives, linear ends, learned temperature.
-The authors' net and numbers are not published: sizes are those of the BCE critic.
+InfoNCE alone, other moments of the same clip among the negatives, linear ends, a learned
+temperature. The authors' net and numbers are not published: sizes are those of the BCE critic.
 
 Variants: `full` (published size of SyncTalkFace's critic, 128 px, a GPU), `cpu` (64 px, two
 cores), `sharp` (as cpu, mouths from 96 px crops), `overfit` (as cpu, 50 clips: must pass before a
@@ -22,10 +22,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     """The BCE critic's run with another loss, other ends and a learned temperature."""
     common.check_variant(variant, VARIANTS)
     config = sync_critic_grid.get_config(variant)
-    if variant == "full":
-        sync_critic_grid.near_misses(config)
-        config.data.batch_size = 64  # clips; four mouths of each, 256 pairs a step
-        config.run.best_metric = "max:retrieval"
+    config.run.best_metric = "max:retrieval"
     config.loss_weights.fit.update(bce=0.0, contrast=1.0)
     config.model.temperature = 0.07  # at first
     config.model.sync.update(ends="linear", learned_temperature=True)
