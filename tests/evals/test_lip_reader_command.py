@@ -36,7 +36,7 @@ def _looking(*, width):
         FRAMES_SEEN.append(batch["mouth_u8"].shape)
         dark = jnp.sum(batch["mouth_u8"].astype(jnp.int32), axis=-1) < 150
         dark = jnp.sum(dark, axis=(2, 3)).astype(jnp.float32) + params["reader"]["b"]  # 2 t
-        at = jnp.arange(dark.shape[1]) + 0.5
+        at = (jnp.arange(dark.shape[1]) + 0.5)[None, None, :]
         spans = batch["word_spans"]
         within = (at >= spans[..., :1]) & (at < spans[..., 1:])  # 2 l t
         mean = jnp.sum(jnp.where(within, dark[:, None], 0.0), -1) / jnp.sum(within, -1)

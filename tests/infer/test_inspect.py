@@ -138,7 +138,7 @@ def _with_phones(monkeypatch, phones, times_s):
     def labelled(path, split, *, limit=None):
         for record in iterate_clips(path, split, limit=limit):
             labels = {"phone_times_s": np.array(times_s)}
-            yield dataclasses.replace(record, labels=labels, texts={"phones": phones})
+            yield dataclasses.replace(record, words=(), labels=labels, texts={"phones": phones})
 
     monkeypatch.setattr(pipeline, "iterate_clips", labelled)
 
