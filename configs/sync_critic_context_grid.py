@@ -6,9 +6,8 @@
 Windows of 1.2 s, six parts of 0.2 s that look at each other. Each mouth must find its sound and
 its own second view among other moments. The authors' net and weights are not published.
 
-Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores, as long as the 0.2 s critic's), `near` (as
-cpu, begins from it and learns near misses), `overfit` (as cpu, 50 clips: must pass before a long run),
-`smoke` (tiny, toy data).
+Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores), `near` (as cpu, from it on, with
+near misses), `overfit` (as cpu, 50 clips: must pass before a long run), `smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict
@@ -38,7 +37,7 @@ def _full(config: ConfigDict) -> ConfigDict:
 
 
 def _cpu(config: ConfigDict) -> ConfigDict:
-    """A step embeds 288 parts of mouths and takes about four times as long as the 0.2 s critic's."""
+    """A step embeds 288 parts of mouths: four to five times the work of the 0.2 s critic's."""
     config.data.update(batch_size=6, windows_per_clip=4)
     config.run.update(steps=300, validate_every_steps=75, save_every_steps=75)
     common.cosine(config.optim.sync, peak=1e-3, steps=config.run.steps)

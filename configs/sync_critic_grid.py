@@ -109,7 +109,7 @@ def _cpu(config: ConfigDict) -> ConfigDict:
 
 
 def _near(config: ConfigDict) -> ConfigDict:
-    """Near misses alone do not get a net off chance (200 steps, synthetic corpus), so begin here."""
+    """Near misses alone left a new net at chance for 700 steps (synthetic corpus): begin later."""
     config = _cpu(config)
     config.init_from = "runs/critic"
     config.run.best_metric = "max:retrieval"
