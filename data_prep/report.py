@@ -65,10 +65,7 @@ def about_splits(results: Sequence[Result]) -> dict[str, Any]:
 def about_sync(results: Sequence[Result], check: SyncCheck) -> dict[str, Any]:
     """What the critic heard (`sync_summary`), and the clips whose sound was moved, with frames."""
     said = {r.clip.name: r.outcome["sync"] for r in results if "sync" in r.outcome}
-    heard = {
-        name: Heard(verdict["offset_frames"], verdict["confidence"]) if verdict else None
-        for name, verdict in said.items()
-    }
+    heard = {name: Heard.from_json(verdict) if verdict else None for name, verdict in said.items()}
     moves = {name: verdict["moved_frames"] for name, verdict in said.items() if verdict}
     return sync_summary(heard, check.rules, identity=check.identity) | {
         "moved": {name: frames for name, frames in moves.items() if frames}

@@ -42,8 +42,24 @@ class Heard:
     confidence: float
     fraction_frames: float = 0.0
 
+    @property
+    def fine_offset_frames(self) -> float:
+        """The offset with its fraction, 2 decimals."""
+        return round(self.offset_frames + self.fraction_frames, 2)
+
     def as_json(self) -> dict[str, Any]:
-        return {"offset_frames": self.offset_frames, "confidence": self.confidence}
+        """What reports say of a clip."""
+        return {
+            "offset_frames": self.offset_frames,
+            "fine_offset_frames": self.fine_offset_frames,
+            "confidence": self.confidence,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "Heard":
+        """The inverse of `as_json`."""
+        fraction = round(said["fine_offset_frames"] - said["offset_frames"], 2)
+        return cls(said["offset_frames"], said["confidence"], fraction)
 
 
 class Listener(Protocol):
@@ -138,7 +154,7 @@ def apart(offset_frames: float) -> str:
     """An offset in words."""
     count = round(abs(offset_frames), 2)
     late = "picture" if offset_frames > 0 else "sound"
-    return f"the {late} is {count} frame{'' if count == 1 else 's'} late"
+    return f"the {late} is {count:g} frame{'' if count == 1 else 's'} late"
 
 
 def checked(
@@ -151,8 +167,8 @@ def checked(
       min_seconds: what a clip must have left when it was cut.
 
     Returns:
-      What becomes of it, and what was heard as JSON: "offset_frames", "confidence" and
-      "moved_frames"; {} of a clip too short for a verdict, which is kept with a note.
+      What becomes of it, and what was heard (`Heard.as_json`), with "moved_frames"; {} of a
+      clip too short for a verdict, which is kept with a note.
     """
     record, about = kept.record, kept.about
     if record.num_frames < listener.least_frames:
@@ -162,7 +178,7 @@ def checked(
     refused = refusal(heard, rules)
     if refused:
         return Reject(*refused, about), said
-    offset_frames = heard.offset_frames + heard.fraction_frames
+    offset_frames = heard.fine_offset_frames
     if not rules.fix_offset or abs(offset_frames) < LEAST_FIX_FRAMES:
         return kept, said
     left = record.num_frames - math.ceil(abs(offset_frames))
@@ -250,9 +266,9 @@ def sync_summary(
       identity: of the critic.
 
     Returns:
-      "critic", "rules", "measured", "too_short"; "offsets" {frames: clips}; "confidence" as
-      quantiles (None without a verdict); "least_confident" and "furthest_off", the worst
-      clips; "clips" {name: verdict}.
+      "critic", "rules", "measured", "too_short"; "offsets" {frames: clips}; "fine_offset_frames"
+      and "confidence" as quantiles (None without a verdict); "least_confident" and
+      "furthest_off", the worst clips; "clips" {name: verdict}.
     """
     heard = {name: verdict for name, verdict in clips.items() if verdict is not None}
     offsets = Counter(verdict.offset_frames for verdict in heard.values())
@@ -267,6 +283,7 @@ def sync_summary(
         "measured": len(heard),
         "too_short": len(clips) - len(heard),
         "offsets": {f"{offset:+d}": offsets[offset] for offset in sorted(offsets)},
+        "fine_offset_frames": spread(verdict.fine_offset_frames for verdict in heard.values()),
         "confidence": spread(verdict.confidence for verdict in heard.values()),
         "least_confident": doubtful[:WORST],
         "furthest_off": far[:WORST],

@@ -174,11 +174,17 @@ def _heard(sync: dict[str, Any] | None) -> list[str]:
     most = max(sync["offsets"].values())
     for offset, count in sync["offsets"].items():
         lines.append(f"{offset:>14}  {count:6}   {'#' * -(-BAR * count // most)}")
-    spread = sync["confidence"]
-    lines.append(
-        f"confidence: median {spread['median']:.3f}, 9 of 10 in {spread['low_5_percent']:.3f} to "
-        f"{spread['high_5_percent']:.3f}, all in {spread['least']:.3f} to {spread['most']:.3f}"
-    )
+    for title, name, form in (
+        ("offset with its fraction, frames", "fine_offset_frames", "+.2f"),
+        ("confidence", "confidence", ".3f"),
+    ):
+        median, low, high, least, most = (
+            f"{sync[name][key]:{form}}"
+            for key in ("median", "low_5_percent", "high_5_percent", "least", "most")
+        )
+        lines.append(
+            f"{title}: median {median}, 9 of 10 in {low} to {high}, all in {least} to {most}"
+        )
     for title, names in (
         ("least confident", sync["least_confident"]),
         ("furthest apart", sync["furthest_off"]),

@@ -120,6 +120,7 @@ def test_the_command_prints_a_histogram_and_the_worst_and_fails_by_a_rule(data, 
     assert "(validation accuracy 0.500): 5 clips; 1 too short for a verdict" in text
     assert "offset, frames   clips" in text and "####" in text
     assert "least confident: toy/" in text and "confidence: median" in text
+    assert "offset with its fraction, frames: median " in text
     assert main([*command, "--min-confidence", "3", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert len(found["problems"]) == 5

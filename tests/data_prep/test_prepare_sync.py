@@ -118,7 +118,11 @@ def test_the_report_has_every_verdict_and_what_was_done(fixed):
     assert (sync["measured"], sync["too_short"]) == (5, 1)
     assert sync["offsets"] == {"-15": 1, "-4": 1, "+0": 1, "+2": 1, "+3": 1}
     assert sync["moved"] == {"early_-4_0.5.mpg": -4, "late_+3_0.5.mpg": 3}
-    assert sync["clips"]["late_+3_0.5.mpg"] == {"offset_frames": 3, "confidence": 0.5}
+    assert sync["clips"]["late_+3_0.5.mpg"] == {
+        "offset_frames": 3,
+        "fine_offset_frames": 3,
+        "confidence": 0.5,
+    }
     assert "sound moved, 72 of 75 frames kept" in report["notes"]["late_+3_0.5.mpg"][0]
     (brief,) = report["notes"]["brief_+9_0.0.mpg"]
     assert f"74 frames, want {LEAST_FRAMES}" in brief

@@ -179,7 +179,12 @@ def test_without_fix_offset_nothing_is_moved(long_record):
     record = late(long_record, 3)
     result, said = ask(record, SyncRules(min_confidence=0.1), offset_frames=3)
     assert result == Kept(record, About())
-    assert said == {"offset_frames": 3, "confidence": 0.5, "moved_frames": 0}
+    assert said == {
+        "offset_frames": 3,
+        "fine_offset_frames": 3,
+        "confidence": 0.5,
+        "moved_frames": 0,
+    }
 
 
 def test_a_moved_clip_has_a_note_and_counts_as_shortened(long_record):
@@ -215,6 +220,13 @@ def test_rules_that_make_no_sense_are_refused(settings, message):
         SyncRules(**settings)
 
 
+def test_a_verdict_survives_the_report():
+    heard = Heard(-2, 0.4321, 0.33)
+    said = heard.as_json()
+    assert said["fine_offset_frames"] == -1.67
+    assert Heard.from_json(said) == heard
+
+
 def test_a_summary_counts_offsets_and_names_the_worst():
     heard = {f"c{i}": Heard(0, 0.5 + i / 100) for i in range(8)}
     heard |= {"far": Heard(-9, 0.6), "near": Heard(1, 0.01), "brief": None}
@@ -224,6 +236,11 @@ def test_a_summary_counts_offsets_and_names_the_worst():
     assert found["least_confident"] == ["near", "c0", "c1", "c2", "c3"]
     assert found["furthest_off"] == ["far", "near"]
     assert found["confidence"]["least"] == 0.01 and found["confidence"]["most"] == 0.6
-    assert found["clips"]["far"] == {"offset_frames": -9, "confidence": 0.6}
+    assert found["fine_offset_frames"]["least"] == -9
+    assert found["clips"]["far"] == {
+        "offset_frames": -9,
+        "fine_offset_frames": -9,
+        "confidence": 0.6,
+    }
     assert found["critic"] == {"step": 7}
     assert sync_summary({"brief": None}, SyncRules(), identity={})["confidence"] is None
