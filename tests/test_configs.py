@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from configs import (
+    demo,
     lip_reader_grid,
     lip_reader_synthetic,
     sync_critic_grid,
     syncnet_grid,
     syncnet_synthetic,
     synctalkface_grid,
+    synctalkface_synthetic,
 )
 from talkjax import assemble, main
 from talkjax.train.checkpoint import load_trained
@@ -24,12 +26,14 @@ from talkjax.train.rng import root_key, stream
 CONFIGS = {
     f"{module.__name__}:{variant}": (module, variant)
     for module in (
+        demo,
         lip_reader_grid,
         lip_reader_synthetic,
         sync_critic_grid,
         syncnet_grid,
         syncnet_synthetic,
         synctalkface_grid,
+        synctalkface_synthetic,
     )
     for variant in module.VARIANTS
 }
@@ -45,6 +49,7 @@ FULL_SIZES = {
     "configs.synctalkface_grid:authors": AUTHORS,
     "configs.synctalkface_grid:paper": AUTHORS
     | {"gen": AUTHORS["gen"] - LINEAR_LAYERS + 512 * 512},
+    "configs.synctalkface_synthetic:full": AUTHORS,
     "configs.sync_critic_grid:full": {"sync": 3_403_264 + 19_588_480},
     # Of the recorded reference (golden/syncnet_v2/keys.json).
     "configs.syncnet_grid:full": {"syncnet": 13_631_616},

@@ -13,7 +13,7 @@ from talkjax import cli, command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "data_prep/README.md", "benchmarks/README.md")
-SCRIPTS = ("launch/local.sh", "launch/slurm.sbatch", "launch/tpu_pod.sh")
+SCRIPTS = ("launch/demo.sh", "launch/local.sh", "launch/slurm.sbatch", "launch/tpu_pod.sh")
 JOB = "launch/gke_jobset.yaml"
 # What may stand before a command in its line.
 BEFORE = r"(?:(?:exec|srun) [^#\n]*)?"
@@ -21,6 +21,8 @@ BEFORE = r"(?:(?:exec|srun) [^#\n]*)?"
 GIVEN = {
     '"$@"': "--config.run.steps=5",
     '$*"': "--config.run.steps=5",
+    '"$cores"': "2",
+    '"$devices"': "2",
     "$config": "configs/synctalkface_grid.py",
     "$workdir": "runs/a",
 }

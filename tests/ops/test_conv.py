@@ -133,3 +133,16 @@ def test_cosines_are_float32_even_for_bfloat16_input():
     got = cosine(a, jnp.asarray([[4.0, 3.0]], jnp.bfloat16))
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, [24 / 25], rtol=1e-6)
+
+
+def test_patches_keep_every_pixel_in_reading_order():
+    pixels = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
+    deep = conv.space_to_depth(jnp.asarray(pixels), 2)
+    assert deep.shape == (2, 2, 3, 12)
+    np.testing.assert_array_equal(deep[1, 1, 2], pixels[1, 2:4, 4:6].reshape(-1))
+    np.testing.assert_array_equal(conv.depth_to_space(deep, 2), pixels)
+
+
+def test_patches_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="want multiples of 2"):
+        conv.space_to_depth(jnp.zeros((1, 3, 4, 1)), 2)
