@@ -47,7 +47,7 @@ def pictures(variables):
     return lambda config, ws, transform: run[config](variables[config], ws, transform)
 
 
-# index, side, channels, cutoff, rate, half-width: papers.md 1.7 (256 px, T, channel base 32768)
+# name, cutoff, rate, half-width at 256 px, T, channel base 32768; worked out apart from this code
 LAYERS_256_T = [
     ("L0_36_512", 2.000, 16, 6.000),
     ("L1_36_512", 2.828, 16, 5.172),
