@@ -87,8 +87,11 @@ def read(path: str | os.PathLike) -> WeightsFile:
     if not path.stat().st_size:
         raise UserError(f"{path}: is empty, want {WANTED}; get the file again")
     where = str(path)
-    with open(path, "rb") as opened:
-        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        with open(path, "rb") as opened:
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     start = bytes(mapped[:64])
     for magic, what in OTHER_FILES.items():
         if start.startswith(magic):

@@ -19,8 +19,8 @@ from talkjax.train.files import plain
 from talkjax.train.trained import fingerprint
 from talkjax.weights import torch_layout
 from tests.weights import torch_writer
-from tests.weights.torch_writer import View
 from tests.weights.toy_expert import AUDIO, FACE, expert_state
+from tests.weights.toy_stylegan import rosinality_state
 
 DATA = "fake://8x40?size=96"
 
@@ -222,30 +222,8 @@ def test_what_lies_at_out_is_kept_unless_told_otherwise(file, tmp_path, capsys):
     assert "is a file" in refused(capsys, "wav2lip-expert", file, file / "out")
 
 
-def repeated(*shape):
-    """A tensor of one value, so that the file is small whatever the net's size."""
-    return View(np.full(1, 0.5, np.float32), 0, shape, (0,) * len(shape))
-
-
 def test_bare_nets_say_what_they_are_and_are_no_model(tmp_path, capsys):
-    """A StyleGAN2 of rosinality's format, 8 px and 4 channels, all weights alike."""
-    taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64
-    state = {"input.input": repeated(1, 4, 4, 4)}
-    for i in (1, 2):
-        state |= {f"style.{i}.weight": repeated(8, 8), f"style.{i}.bias": repeated(8)}
-    for layer in ("conv1", "convs.0", "convs.1"):
-        state[f"{layer}.conv.weight"] = repeated(1, 4, 4, 3, 3)
-        state[f"{layer}.noise.weight"] = repeated(1)
-        state[f"{layer}.activate.bias"] = repeated(4)
-    for layer in ("to_rgb1", "to_rgbs.0"):
-        state[f"{layer}.conv.weight"] = repeated(1, 3, 4, 1, 1)
-        state[f"{layer}.bias"] = repeated(1, 3, 1, 1)
-    for layer in ("conv1", "convs.0", "convs.1", "to_rgb1", "to_rgbs.0"):
-        state[f"{layer}.conv.modulation.weight"] = repeated(4, 8)
-        state[f"{layer}.conv.modulation.bias"] = repeated(4)
-    state["convs.0.conv.blur.kernel"] = state["to_rgbs.0.upsample.kernel"] = 4 * taps
-    for i, side in enumerate((4, 8, 8)):
-        state[f"noises.noise_{i}"] = repeated(1, 1, side, side)
+    state = {key: np.ascontiguousarray(a) for key, a in rosinality_state(width=8).items()}
     content = {"g_ema": state, "g": state, "latent_avg": np.ones(8, np.float32)}
     path = torch_writer.write_zip(tmp_path / "g.pt", content | {"g_optim": {}})
     assert run("stylegan2", path, tmp_path / "out") == 0

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import synctalkface_grid
 from talkjax import assemble, cli
 from talkjax.infer.predict import Predictor
 from talkjax.nets.audio_lip_generator import AudioLipGenerator
@@ -18,7 +19,7 @@ from talkjax.nets.discriminators import QualityDiscriminator
 from talkjax.nets.sync_critic import SyncCritic
 from talkjax.nets.syncnet import SyncNet
 from talkjax.train import checkpoint
-from talkjax.train.files import hashable
+from talkjax.train.files import hashable, plain
 from tests.weights import torch_writer
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
@@ -38,7 +39,7 @@ def imported(tmp_path, kind, content, *, write=torch_writer.write_zip):
 def apply(net, variables, *inputs, **options):
     with jax.default_matmul_precision("highest"):
         run = jax.jit(lambda v, *x: net.apply(v, *x, **options))
-        return run(variables, *map(jnp.asarray, inputs))
+        return run(variables, *(x if x is None else jnp.asarray(x) for x in inputs))
 
 
 @pytest.mark.parametrize("model", ["wav2lip_syncnet_color", "synctalkface_syncnet"])
@@ -79,6 +80,11 @@ def test_synctalkface(tmp_path, golden, golden_weights):
     truth = recorded["in/gt"][0].transpose(1, 2, 3, 0)[:, 64:]
     logits = apply(discriminator, variables["disc"], truth, train=False)
     np.testing.assert_allclose(logits, recorded["disc/logit_gt"].reshape(-1), rtol=0, atol=1e-6)
+
+    authors = plain(synctalkface_grid.get_config("authors").model) | {"dtype": "float32"}
+    got = plain(config)
+    assert got.pop("sync").items() <= authors.pop("sync").items()
+    assert got == authors
 
     # What `talkjax generate` does with it: its crops, windows and shapes fit together.
     predictor = Predictor(trained, batch_frames=1)
