@@ -117,7 +117,7 @@ def _words(
     words = []
     for first in range(0, len(loudness) - WORD_FRAMES + 1, WORD_FRAMES):
         part = slice(first, first + WORD_FRAMES)
-        name = WORDS[int(loudness[part].mean() > 0.4)][int(brightness[part].mean() > 0.4)]
+        name = WORDS[int(loudness[part].mean() > 0.5)][int(brightness[part].mean() > 0.5)]
         words.append((first / schema.FPS, (first + WORD_FRAMES) / schema.FPS, name))
     return tuple(words)
 

@@ -29,19 +29,25 @@ def _copying(*, gain, hide_from):
     return Method(init_fn=lambda key, batch: ({}, {}), phases=(), predict_fn=predict_fn)
 
 
-def _looking(*, width):
-    """Says "ah" where more than `width` pixels are dark on average, else "oo"."""
+def _looking(*, area, width):
+    """Says what the toy's mouth does: is more than `area` of it dark, and more than `width` px of
+    its widest row?"""
 
     def predict_fn(params, model_vars, batch, key):
         FRAMES_SEEN.append(batch["mouth_u8"].shape)
-        dark = jnp.sum(batch["mouth_u8"].astype(jnp.int32), axis=-1) < 150
-        dark = jnp.sum(dark, axis=(2, 3)).astype(jnp.float32) + params["reader"]["b"]  # 2 t
+        dark = jnp.sum(batch["mouth_u8"].astype(jnp.int32), axis=-1) < 150  # 2 t h w
+        rows = jnp.sum(dark, axis=-1).astype(jnp.float32) + params["reader"]["b"]
         at = (jnp.arange(dark.shape[1]) + 0.5)[None, None, :]
         spans = batch["word_spans"]
         within = (at >= spans[..., :1]) & (at < spans[..., 1:])  # 2 l t
-        mean = jnp.sum(jnp.where(within, dark[:, None], 0.0), -1) / jnp.sum(within, -1)
-        shut = jnp.full_like(mean, width)
-        return {"word_logits": jnp.stack([mean, shut - 999, shut - 999, shut], axis=-1)}
+
+        def of_words(values):
+            return jnp.sum(jnp.where(within, values[:, None], 0.0), -1) / jnp.sum(within, -1)
+
+        is_open = (of_words(jnp.sum(rows, axis=-1)) - area) / area
+        is_wide = (of_words(jnp.max(rows, axis=-1)) - width) / width
+        ah, ee = is_open - is_wide, is_open + is_wide
+        return {"word_logits": jnp.stack([ah, ee, -ah, -ee], axis=-1)}  # ah, ee, mm, oo
 
     return Method(init_fn=lambda key, batch: ({}, {}), phases=(), predict_fn=predict_fn)
 
@@ -58,7 +64,7 @@ def methods(monkeypatch):
 def _export(folder, method, *, vocabulary=VOCABULARY, smooth_sigma_frames=2.5):
     net, leaf, model = {
         "copying": ("gen", "offset", {"gain": 1.0, "hide_from": 0.5}),
-        "lip_reader": ("reader", "b", {"width": 25.0}),
+        "lip_reader": ("reader", "b", {"area": 80.0, "width": 16.5}),
     }[method]
     data = {"path": "data/toys", "image_size": SIZE, "mel_frames": 16, "audio_shift_frames": -2}
     data |= {"clip_frames": 5, "split": "train", "vocabulary": vocabulary}
