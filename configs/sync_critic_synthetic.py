@@ -1,7 +1,7 @@
 """The sync critic on the embedded corpus (`talkjax synth`): many faces, known truth.
 
     talkjax synth data/synthetic --clips 600 --identities 600 --command-fraction 1 --size 64
-    talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic
+    talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic_synthetic
 
 Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores, minutes: enough to train
 a generator against), `judge` (longer, other seed and width: judges what was trained against cpu),

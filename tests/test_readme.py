@@ -21,7 +21,7 @@ BEFORE = r"(?:(?:exec|srun) [^#\n]*)?"
 GIVEN = {
     '"$@"': "--config.run.steps=5",
     '$*"': "--config.run.steps=5",
-    '"$cores"': "2",
+    '"$workers"': "2",
     '"$devices"': "2",
     "$config": "configs/synctalkface_grid.py",
     "$workdir": "runs/a",

@@ -95,7 +95,8 @@ def synthesize(
         raise UserError(f"form: got {form!r}, want one of {' '.join(FORMS)}")
     meter = Meter()
     clips = [clip_at(settings, number) for number in range(settings.clips)]
-    asked = settings.as_json() | {"form": form, "shards": shards, "speech": _speech_version()}
+    made_by = {"speech": _speech_version(), "program": _program_version()}
+    asked = settings.as_json() | {"form": form, "shards": shards} | made_by
     plan = make_plan(LAYOUT, asked, clips, {})
     work = CorpusFolder(out, form)
     same = is_same_plan(work, plan, overwrite=overwrite)
@@ -206,6 +207,15 @@ def _speech_version() -> str:
         raise UserError(
             "espeakng-loader is not installed, want it for the speech; pip install 'talkjax[synth]'"
         ) from error
+
+
+def _program_version() -> str:
+    """A hash of what draws and moves: a corpus must not be half of one and half of another."""
+    here = Path(__file__).parent
+    code = hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        code.update(path.relative_to(here).as_posix().encode() + b"\0" + path.read_bytes())
+    return code.hexdigest()[:16]
 
 
 def _run(work: CorpusFolder, todo: list[Task], *, workers: int, quiet: bool, total: int) -> None:

@@ -30,7 +30,11 @@ def write_clip(
     """Writes the files of a clip as `part` with SUFFIXES; `publish` puts them in place."""
     source_px = settings.source_px
     with VideoWriter(
-        part.with_suffix(".mp4"), width=source_px, height=source_px, audio=performance.audio_i16
+        part.with_suffix(".mp4"),
+        width=source_px,
+        height=source_px,
+        audio=performance.audio_i16,
+        threads=1,  # the same bytes on any number of cores; the workers keep them busy
     ) as video:
         for number in range(performance.num_frames):
             video.write(

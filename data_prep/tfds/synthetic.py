@@ -42,7 +42,7 @@ class SyntheticConfig(tfds.core.BuilderConfig):
 class SyntheticTalkingFaces(tfds.core.GeneratorBasedBuilder):
     """Drawn faces that speak with espeak-ng's voices; nothing is downloaded."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = tuple(
         SyntheticConfig(f"clips{clips}_size{size_px}", CorpusSettings(clips=clips, size_px=size_px))
         for clips, size_px in ((200, 128), (2000, 128), (2000, 256))

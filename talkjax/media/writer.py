@@ -42,6 +42,7 @@ class VideoWriter:
       audio_rate_hz: of an array.
       crf: x264's quality, 0 (lossless) to 51; 18 is hard to tell from the source.
       preset: x264's speed, "ultrafast" to "veryslow".
+      threads: of x264, 0 for as many as it likes. Its bytes depend on how many.
 
     Raises:
       UserError: at once, if `path` cannot be written or has another ending; later, if writing
@@ -59,6 +60,7 @@ class VideoWriter:
         audio_rate_hz: int = SAMPLE_RATE_HZ,
         crf: int = 18,
         preset: str = "medium",
+        threads: int = 0,
     ):
         self._path = pathlib.Path(path)
         self._shape, self._fps = (height, width, 3), fps
@@ -75,7 +77,7 @@ class VideoWriter:
         self._part = _reserve(self._path)
         try:
             self._container = _open_for_writing(self._part, CONTAINERS[self._path.suffix.lower()])
-            self._video = self._add_video(crf, preset)
+            self._video = self._add_video(crf, preset, threads)
             self._sound = None
             if isinstance(audio, np.ndarray):
                 audio = ArraySound(audio, audio_rate_hz)
@@ -85,12 +87,13 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
             raise
 
-    def _add_video(self, crf: int, preset: str) -> av.VideoStream:
+    def _add_video(self, crf: int, preset: str, threads: int) -> av.VideoStream:
         options = {"crf": str(crf), "preset": preset}
         stream = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.height, stream.width, _ = self._shape
         stream.pix_fmt = self._pixel_format
         context = stream.codec_context
+        context.thread_count = threads
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         return stream
