@@ -2,26 +2,18 @@
 
 import sys
 import types
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import ml_collections
 
 from talkjax.methods.api import Method
+from talkjax.train.trained import Trained
 
 SIZE_PX = 32
 # Side of the crops that it "was trained on", before they were reduced.
 CROP_PX = 64
 MEL_FRAMES = 16
 SLOTS = 6
-
-
-class StubTrained(NamedTuple):
-    config: ml_collections.ConfigDict
-    params: dict
-    model_vars: dict
-    step: int
-    data_settings: dict
 
 
 def _no_nets(key, batch):
@@ -72,10 +64,12 @@ def trained(*, name: str = "invert_colours", model: dict | None = None, shift: i
             },
         }
     )
-    return StubTrained(
-        config,
-        {"gen": {"offset": jnp.zeros(())}},
-        {},
-        7,
-        {"smooth_sigma_frames": 2.5, "size_px": CROP_PX},
+    return Trained(
+        config=config,
+        params={"gen": {"offset": jnp.zeros(())}},
+        model_vars={},
+        step=7,
+        scores={},
+        data_settings={"smooth_sigma_frames": 2.5, "size_px": CROP_PX},
+        experts={},
     )
