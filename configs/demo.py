@@ -24,8 +24,8 @@ def _critic() -> ConfigDict:
     """Enough to hear a sound that is not the face's."""
     config = sync_critic_synthetic.get_config("cpu")
     config.data.path = "demo/data"
-    config.run.update(steps=350, validate_every_steps=175, save_every_steps=175)
-    common.cosine(config.optim.sync, peak=1.5e-3, steps=350)
+    config.run.update(steps=320, validate_every_steps=160, save_every_steps=160)
+    common.cosine(config.optim.sync, peak=1.5e-3, steps=320)
     return config
 
 
@@ -34,8 +34,8 @@ def _lips() -> ConfigDict:
     config = synctalkface_synthetic.get_config("cpu")
     config.data.path = "demo/data"
     config.experts.sync.update(checkpoint="demo/critic", min_accuracy=0.65)
-    config.run.update(steps=1_000, validate_every_steps=500, save_every_steps=500)
-    config.run.picture_every_steps = 500
+    config.run.update(steps=700, validate_every_steps=350, save_every_steps=320)
+    config.run.picture_every_steps = 350
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(16, 32, 64, 96, 128), repeats=(1, 1, 1, 1)))
     gen.lip = ConfigDict(
@@ -50,7 +50,7 @@ def _lips() -> ConfigDict:
         dict(channels=(16, 24, 48, 64, 64), kernels=(3, 3, 3, 3), patch=2)
     )
     for net, peak in (("gen", 2e-3), ("disc", 5e-4)):
-        common.cosine(config.optim[net], peak=peak, steps=1_000)
+        common.cosine(config.optim[net], peak=peak, steps=700)
     return config
 
 
