@@ -34,7 +34,7 @@ def _lips() -> ConfigDict:
     config = synctalkface_synthetic.get_config("cpu")
     config.data.path = "demo/data"
     config.experts.sync.update(checkpoint="demo/critic", min_accuracy=0.65)
-    config.run.update(steps=700, validate_every_steps=350, save_every_steps=320)
+    config.run.update(steps=700, validate_every_steps=350, save_every_steps=350)
     config.run.picture_every_steps = 350
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(16, 32, 64, 96, 128), repeats=(1, 1, 1, 1)))
