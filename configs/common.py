@@ -56,6 +56,15 @@ def one_axis_mesh() -> ConfigDict:
     return ConfigDict(dict(axes=("data",), shape=(-1,)))
 
 
+def on_its_own(config: ConfigDict) -> None:
+    """The batch over all devices, no expert, no earlier run; validated on eight batches."""
+    config.mesh = one_axis_mesh()
+    config.sharding_rules = REPLICATED
+    config.experts = ConfigDict()
+    config.init_from = ""
+    config.validation = ConfigDict(dict(split="val", batches=8))
+
+
 def for_two_cores(config: ConfigDict) -> None:
     """64 px and small batches; a short run, so logs come sooner and averages forget faster."""
     config.run.log_every_steps = 50

@@ -83,11 +83,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     config.optim.reader.update(name="adamw", weight_decay=0.01)
     common.cosine(config.optim.reader, peak=3e-4, steps=40_000)
     config.ema_decay = 0.999
-    config.mesh = common.one_axis_mesh()
-    config.sharding_rules = common.REPLICATED
-    config.experts = ConfigDict()
-    config.init_from = ""
-    config.validation = ConfigDict(dict(split="val", batches=8))
+    common.on_its_own(config)
     return globals()[f"_{variant}"](config)
 
 

@@ -80,11 +80,7 @@ def get_config(variant: str = "full") -> ConfigDict:
         )
     )
     config.ema_decay = 0.999
-    config.mesh = common.one_axis_mesh()
-    config.sharding_rules = common.REPLICATED
-    config.experts = ConfigDict()
-    config.init_from = ""
-    config.validation = ConfigDict(dict(split="val", batches=8))
+    common.on_its_own(config)
     return globals()[f"_{variant}"](config)
 
 

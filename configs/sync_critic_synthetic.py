@@ -5,14 +5,14 @@
 
 Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores, minutes: enough to train
 a generator against), `judge` (longer, other seed and width: judges what was trained against cpu),
-`smoke` (tiny, toy data).
+`overfit` (50 clips: must pass before a long run), `smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict
 
 from configs import common, sync_critic_grid
 
-VARIANTS = ("full", "cpu", "judge", "smoke")
+VARIANTS = ("full", "cpu", "judge", "overfit", "smoke")
 
 
 def get_config(variant: str = "full") -> ConfigDict:

@@ -57,11 +57,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     adam = common.adam(learning_rate=1e-4, b1=0.9, b2=0.999, clip_norm=1.0)
     config.optim = ConfigDict(dict(syncnet=adam))
     config.ema_decay = 0.999
-    config.mesh = common.one_axis_mesh()
-    config.sharding_rules = common.REPLICATED
-    config.experts = ConfigDict()
-    config.init_from = ""
-    config.validation = ConfigDict(dict(split="val", batches=8))
+    common.on_its_own(config)
     return globals()[f"_{variant}"](config)
 
 

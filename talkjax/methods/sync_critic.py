@@ -35,9 +35,8 @@ from talkjax.arrays import Array, Batch, Float, Int, Key, Nets, UInt8
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.sync_critic import SyncCritic, pixels, probability, seen
 from talkjax.ops import augment, image, pairs
+from talkjax.ops.chance import CHANCE, CHANCE_MARGIN, alerts_at_chance
 
-# What a coin gets, and how far above it a critic must be before it is believed.
-CHANCE, CHANCE_MARGIN = 0.5, 0.05
 # Accuracy counts pairs at least a window of 0.2 s apart; nearer ones are what `retrieval` is for.
 ACCURACY_GAP_FRAMES = 5
 # Source: StyleTalker's discriminator as specified: the temperature is learned, but not below.
@@ -283,7 +282,9 @@ TRAINING_SCORES = ("accuracy", "accuracy_at_half", "retrieval")
 
 def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
     """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
-    found = _at_chance(values)
+    found = alerts_at_chance(
+        values, judge="the critic", then_try="a lower --config.optim.sync.learning_rate"
+    )
     named = {name.removeprefix("fit/"): value for name, value in values.items()}
     for kind, scalar, wrong, text in REASONS:
         if scalar in named:
@@ -301,30 +302,6 @@ def causes(values: Mapping[str, float]) -> str:
     return "; ".join([*seen_wrong, LIKELY_CAUSES])
 
 
-def _at_chance(values: Mapping[str, float]) -> dict[str, str | None]:
-    found = {}
-    for name, accuracy in values.items():
-        if name.endswith("/accuracy"):
-            where, remedy = VALIDATION if name.startswith("eval/") else TRAINING
-            found[where] = (
-                f"the critic is at chance on {where}: it ranks {accuracy:.1%} of same-clip pairs "
-                f"rightly, a coin 50%. {remedy}"
-                if accuracy < CHANCE + CHANCE_MARGIN
-                else None
-            )
-    return found
-
-
-# Where a critic is at chance, and what to do then.
-TRAINING = (
-    "its training clips",
-    "If it still is after half the steps, stop it; see with `talkjax doctor` whether sound and "
-    "picture are in step, then try a lower --config.optim.sync.learning_rate, or more clips",
-)
-VALIDATION = (
-    "the validation clips",
-    "If it is good on its training clips, it knows them by heart: prepare more clips",
-)
 # (kind, scalar of the phase, what is wrong, what to say): the first that holds is the reason why a
 # critic is stuck; the others often follow from it.
 REASONS = (

@@ -21,9 +21,8 @@ from talkjax.arrays import Array, Batch, Float, Key, Nets
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.syncnet import SyncNet
 from talkjax.ops import image, pairs
+from talkjax.ops.chance import alerts_at_chance
 
-# What a coin gets, and how far above it a judge must be before it is believed.
-CHANCE, CHANCE_MARGIN = 0.5, 0.05
 SMALLEST_SQUARE = 1e-6
 
 
@@ -163,30 +162,12 @@ def contrastive_loss(
 
 def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
     """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
-    found = {}
-    for name, accuracy in values.items():
-        if name.endswith("/accuracy"):
-            where, remedy = VALIDATION if name.startswith("eval/") else TRAINING
-            found[where] = (
-                f"SyncNet is at chance on {where}: it ranks {accuracy:.1%} of same-clip pairs "
-                f"rightly, a coin 50%. {remedy}"
-                if accuracy < CHANCE + CHANCE_MARGIN
-                else None
-            )
-    return found
-
-
-# Where it is at chance, and what to do then.
-TRAINING = (
-    "its training clips",
-    "If it still is after half the steps, stop it; see with `talkjax doctor` whether sound and "
-    "picture are in step, then try another --config.model.margin (the distances that it starts "
-    "with are about the square root of a third of model.syncnet.width), or more clips",
-)
-VALIDATION = (
-    "the validation clips",
-    "If it is good on its training clips, it knows them by heart: prepare more clips",
-)
+    return alerts_at_chance(
+        values,
+        judge="SyncNet",
+        then_try="another --config.model.margin (the distances that it starts with are about the "
+        "square root of a third of model.syncnet.width)",
+    )
 
 
 def _rows(x):
