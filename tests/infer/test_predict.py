@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -105,5 +107,5 @@ def test_a_method_without_frames_is_refused_by_what_it_wants(monkeypatch):
 def test_crops_are_cut_and_smoothed_as_those_of_its_data(monkeypatch):
     stub.install(monkeypatch)
     settings = {"smooth_sigma_frames": 1, "size_px": 96}
-    told = Predictor(stub.trained()._replace(data_settings=settings), batch_frames=2)
+    told = Predictor(dataclasses.replace(stub.trained(), data_settings=settings), batch_frames=2)
     assert (told.smooth_sigma_frames, told.crop_px, told.size_px) == (1.0, 96, 32)
