@@ -14,6 +14,7 @@ from benchmarks import report
 BENCHMARKS = {
     "data": "benchmarks.data",
     "generate": "benchmarks.generate",
+    "judge_order": "benchmarks.judge_order",
     "synthetic_lips": "benchmarks.synthetic_audio_to_lips",
     "train": "benchmarks.train",
 }
