@@ -11,14 +11,14 @@ say() { printf '\n== %s  %s\n' "$(date +%T)" "$1"; }
 trap 'echo "demo: stopped. Run it again to go on, or remove demo/ to begin anew." >&2' ERR
 
 say "1/6  a corpus of talking faces; those of the test split, and their sentences, are only its own"
-talkjax synth demo/data --clips 150 --identities 150 --command-fraction 1 --size 64 \
-  --workers "$workers"
+talkjax synth demo/data --clips 180 --identities 180 --test-fraction 0.25 --val-fraction 0.08 \
+  --command-fraction 1 --size 64 --workers "$workers"
 say "2/6  the sync critic: does this sound belong to these lips?"
 talkjax train --config configs/demo.py:critic --workdir demo/critic --cpu-devices "$devices"
 say "3/6  the talking face: a small SyncTalkFace"
 talkjax train --config configs/demo.py:lips --workdir demo/lips --cpu-devices "$devices"
 say "4/6  numbers on faces and sentences that it has never seen, beside rows that should lose"
-talkjax evaluate --workdir demo/lips --data demo/data --split test --clips 15 --allow-failures \
+talkjax evaluate --workdir demo/lips --data demo/data --split test --voices 1 --allow-failures \
   --out demo/report > demo/evaluate.log
 say "5/6  new faces and voices, as ordinary videos"
 talkjax synth demo/held_out --clips 3 --identities 3 --test-fraction 0.67 --val-fraction 0 \
