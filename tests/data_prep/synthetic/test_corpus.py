@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import simplejpeg
 
 from data_prep.doctor import examine, summary
 from data_prep.synthetic.corpus import CLIPS_NAME, Task, run_task, synthesize
@@ -20,6 +22,8 @@ from data_prep.workfolder import PARTIAL_NAME
 from talkjax.cli import main
 from talkjax.data.source import open_source
 from talkjax.errors import UserError
+from talkjax.evals.landmarks import lip_series
+from talkjax.media.landmarks import landmarks68_many
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SETTINGS = CorpusSettings(clips=4, size_px=32, seed=3, command_fraction=1.0)
@@ -171,3 +175,21 @@ def test_bad_arguments_are_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["synth", str(tmp_path / "file"), "--clips", "3"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_ordinary_prepare_finds_the_drawn_faces_and_their_lips(tmp_path):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    settings = CorpusSettings(clips=2, size_px=128, seed=3, command_fraction=1.0)
+    synthesize(videos, settings=settings, form="video", workers=1, quiet=True)
+    assert main(["prepare", str(videos), str(out), "--layout", "folder", "--workers", "1"]) == 0
+    assert json.loads((out / "report.json").read_text())["kept"] == 2
+    seen = []
+    for split in ("train", "test"):
+        source = open_source(str(out), split)
+        for record in (source[index] for index in range(len(source))):
+            (label,) = videos.rglob(pathlib.Path(record.clip_id).name + ".json")
+            known = np.asarray(json.loads(label.read_text())["labels"]["lip_opening"])
+            assert len(record.frames_jpeg) == len(known)
+            points = landmarks68_many(simplejpeg.decode_jpeg(j) for j in record.frames_jpeg)
+            seen.append(np.corrcoef(lip_series(points).opening, known)[0, 1])
+    assert len(seen) == 2 and min(seen) > 0.6  # 0.89 within a clip over many faces
