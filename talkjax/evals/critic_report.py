@@ -2,8 +2,8 @@
 
 Rows: `ground_truth` (true frames with their own sound) and `ground_truth_shuffled` (with
 another clip's, where retrieval must fall to chance). Retrieval asks for the true one of 31
-shifts: from one window, from runs of 2, 4 and 8 windows that start one frame after the other,
-from a whole clip. Beside it, shifts that are cut into the clip and must be reported. Chance:
+shifts: from one window, from runs of 2 to 26 windows that start one frame after the other, from
+a whole clip. Beside it, shifts that are cut into the clip and must be reported. Chance:
 retrieval and shifts 1/31, the accuracies and above_shuffled 0.5.
 """
 
@@ -20,7 +20,8 @@ from talkjax.ops.mel import SAMPLE_RATE_HZ, log_mel
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS
 # Windows whose distances are averaged before the nearest shift is looked for.
-RUNS = {"retrieval_window": 1, "retrieval_2": 2, "retrieval_4": 4, "retrieval_8": 8}
+# With 26, a critic of 0.2 s has seen the 1.2 s that the context-aware one sees at once.
+RUNS = {"retrieval_window": 1, **{f"retrieval_{n}": n for n in (2, 4, 8, 26)}}
 INJECTED_FRAMES = range(-10, 11)
 # A shorter rest would leave the farthest shifts to a few windows, and then any may win.
 MIN_WINDOWS = 31

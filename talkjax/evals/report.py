@@ -122,6 +122,7 @@ TABLES = (
             "retrieval_2",
             "retrieval_4",
             "retrieval_8",
+            "retrieval_26",
             "retrieval_clip",
             "accuracy_at_half",
             "accuracy_ranked",
