@@ -19,5 +19,5 @@ def get_config(variant: str = "full") -> ConfigDict:
     common.check_variant(variant, VARIANTS)
     config = sync_critic_contrastive_grid.get_config(variant)
     if variant != "smoke":
-        config.data.update(path="data/synthetic", flip=True)
+        config.data.path = "data/synthetic"
     return config
