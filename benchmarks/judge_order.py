@@ -16,12 +16,12 @@ import numpy as np
 
 from talkjax.errors import UserError
 
+# The judge of a score, by its name in the report's protocol: a critic of the training is none.
+JUDGE_OF = {"sync": "judge", "lse": "syncnet"}
 # score -> 1 where more of it claims better sync, -1 where less does.
 SCORES = {
     "sync_confidence": 1,
     "sync_distance_unshifted": -1,
-    "sync_confidence_training_critic": 1,
-    "sync_distance_unshifted_training_critic": -1,
     "lse_c": 1,
     "lse_d": -1,
     "lse_d_unshifted": -1,
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("reports: no sync score is in all; run `talkjax evaluate` with --judge")
     result = {
         "definitions": DEFINITIONS | ERRORS,
-        "judges": {path: _judges(report) for path, report in reports.items()},
+        "judges": _judges(reports, scores),
+        "models": {path: _model(report) for path, report in reports.items()},
         "points": points | ends,
         "spearman": {
             which: {error: _ordered(chosen, scores, error) for error in ERRORS}
@@ -116,10 +117,25 @@ def _point(row: Mapping[str, Any], name: str) -> dict[str, float]:
     }
 
 
-def _judges(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the report says of the model and of those who judged it."""
-    said = report["protocol"]
-    return {key: said.get(key) for key in ("checkpoint", "step", "sync", "lse")}
+def _judges(
+    reports: Mapping[str, dict[str, Any]], scores: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Who gave the scores; the same in all reports, or the scores could not be compared."""
+    judges = {}
+    for name in sorted({JUDGE_OF[score.split("_")[0]] for score in scores}):
+        who = {path: report["protocol"][name] for path, report in reports.items()}
+        first = next(iter(who))
+        for path, judge in who.items():
+            if judge["weights_sha256"] != who[first]["weights_sha256"]:
+                raise UserError(
+                    f"{path}: another {name} than {first}; evaluate all with the same --{name}"
+                )
+        judges[name] = who[first]
+    return judges
+
+
+def _model(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: report["protocol"][key] for key in ("checkpoint", "step", "weights_sha256")}
 
 
 def _draw(

@@ -10,7 +10,7 @@ from benchmarks import judge_order
 from talkjax.errors import UserError
 
 
-def _report(folder, *, error, confidence, clips=("a", "b")):
+def _report(folder, *, error, confidence, clips=("a", "b"), judge="1a"):
     def row(wrong, sure):
         return {
             "label_opening_error": {"mean": wrong},
@@ -25,7 +25,9 @@ def _report(folder, *, error, confidence, clips=("a", "b")):
         "still_hidden": row(1.0, 0.0),
     }
     folder.mkdir()
-    report = {"rows": rows, "clips": {key: {} for key in clips}, "protocol": {"step": 1}}
+    protocol = {"checkpoint": folder.name, "step": 1, "weights_sha256": folder.name}
+    protocol["judge"] = {"checkpoint": "judge", "weights_sha256": judge}
+    report = {"rows": rows, "clips": {key: {} for key in clips}, "protocol": protocol}
     (folder / "metrics.json").write_text(json.dumps(report))
     return str(folder)
 
@@ -42,6 +44,8 @@ def test_a_judge_that_orders_by_the_lips_has_minus_one(tmp_path):
         for error in judge_order.ERRORS:
             assert found["spearman"][which][error]["sync_confidence"] == pytest.approx(-1)
             assert found["spearman"][which][error]["sync_distance_unshifted"] == pytest.approx(-1)
+    assert found["judges"] == {"judge": {"checkpoint": "judge", "weights_sha256": "1a"}}
+    assert found["models"][reports[0]]["checkpoint"] == "0.5"
     assert (tmp_path / "order.png").stat().st_size > 1000
     assert "lse_c" not in found["spearman"]["models"]["label_opening_error"]
 
@@ -62,6 +66,13 @@ def test_reports_of_other_clips_are_refused(tmp_path):
     reports = [_report(tmp_path / str(i), error=0.1 * i, confidence=0.5) for i in range(5)]
     reports[3] = _report(tmp_path / "x", error=0.1, confidence=0.5, clips=("a", "c"))
     with pytest.raises(UserError, match="x: other clips than"):
+        _run(reports)
+
+
+def test_reports_of_other_judges_are_refused(tmp_path):
+    reports = [_report(tmp_path / str(i), error=0.1 * i, confidence=0.5) for i in range(5)]
+    reports[2] = _report(tmp_path / "x", error=0.1, confidence=0.5, judge="2b")
+    with pytest.raises(UserError, match=r"x: another judge than .*the same --judge"):
         _run(reports)
 
 
