@@ -1,4 +1,4 @@
-"""The demo: a critic and a small SyncTalkFace on the embedded corpus, minutes on two cores.
+"""The demo: a critic and a small SyncTalkFace on drawn faces, minutes on two cores.
 
     make demo
 
@@ -36,6 +36,9 @@ def _lips() -> ConfigDict:
     config.experts.sync.update(checkpoint="demo/critic", min_accuracy=0.65)
     config.run.update(steps=700, validate_every_steps=350, save_every_steps=350)
     config.run.picture_every_steps = 350
+    # In so short a run a strong critic or discriminator paints speckle upon open mouths.
+    config.loss_weights.joint.update(sync=0.05, gan=0.01)
+    config.model.mouth_weight = 12.0
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(16, 32, 64, 96, 128), repeats=(1, 1, 1, 1)))
     gen.lip = ConfigDict(

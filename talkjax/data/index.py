@@ -15,6 +15,8 @@ from talkjax.errors import UserError
 INDEX_NAME = "index.json"
 # What `talkjax prepare` writes first of all; without an index it is not finished.
 PLAN_NAME = "prepare.json"
+# What `talkjax synth --as video` writes last.
+VIDEOS_NAME = "clips.json"
 
 
 def read_index(path: str | os.PathLike) -> dict[str, Any]:
@@ -84,6 +86,11 @@ def how_to_hold_out(split: str) -> str:
 
 
 def _without_index(folder: pathlib.Path) -> str:
+    if (folder / VIDEOS_NAME).is_file():
+        return (
+            f"{folder}: holds videos (`talkjax synth --as video`); prepare them with "
+            f"`talkjax prepare {folder} OUT --layout folder`, then give that OUT"
+        )
     if (folder / PLAN_NAME).is_file():
         return (
             f"{folder}: its preparation is not finished (no {INDEX_NAME}); run the same "

@@ -279,4 +279,5 @@ def _curves(axes: Axes, name: str, view: ClipView, stretch: Stretch) -> None:
     else:
         axes.locator_params(axis="y", nbins=4)
     if name == "opening" or "opening" not in view.curves:
-        axes.legend(loc="upper right", frameon=False, ncols=3, borderaxespad=0.1, handlelength=1.5)
+        where = dict(loc="lower right", bbox_to_anchor=(1.0, 1.0))  # above, not upon the curves
+        axes.legend(**where, frameon=False, ncols=3, borderaxespad=0.1, handlelength=1.5)
