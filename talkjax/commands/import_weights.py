@@ -19,11 +19,13 @@ checkpoint: `talkjax inspect weights --checkpoint OUT` shows it.
 
 KIND is one of
 {kinds}"""
-# How the data are read on which a critic is measured.
-CRITIC_METHOD = "sync_critic"
+# How the data are read on which a critic of a method is measured.
 VALIDATION_BATCHES = 8
+SAMPLING = {
+    "sync_critic": dict(sampler="sync"),
+    "syncnet": dict(sampler="sync_mfcc", jpeg_quality=(20, 95)),
+}
 READING = dict(
-    sampler="sync",
     batch_size=8,
     windows_per_clip=4,
     consecutive=False,
@@ -45,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
     parser.add_argument(
         "--data",
-        help="a prepared data set: crops will be cut as its are; a critic's accuracy is measured "
-        "on it, which it needs to be an expert of a training",
+        help="a prepared data set: crops will be cut as its are; the accuracy of wav2lip-expert "
+        "and syncnet is measured on it, which an expert of a training needs",
     )
     parser.add_argument("--split", default="val", help="split of --data to measure (default: val)")
     parser.add_argument("--licence", help="terms of this very file (default: those known of KIND)")
@@ -82,7 +84,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(trained.origin | {"scores": trained.scores}))
     else:
         print(
-            "\n".join([*manifest.as_text(trained.origin), *_scores(trained), f"wrote {args.out}"])
+            "\n".join(
+                [
+                    *manifest.as_text(trained.origin),
+                    *_scores(trained, args.data),
+                    f"wrote {args.out}",
+                ]
+            )
         )
     return 0
 
@@ -175,10 +183,10 @@ def _measured(trained: Any, data: str, *, split: str) -> Any:
     from talkjax import assemble
     from talkjax.train.rng import root_key, stream
 
-    if trained.config.method != CRITIC_METHOD:
+    if trained.config.method not in SAMPLING:
         return trained
     config = ConfigDict(trained.config.to_dict())
-    config.data.update(READING | {"path": data})
+    config.data.update(READING | SAMPLING[trained.config.method] | {"path": data})
     scores_fn = jax.jit(assemble.build_method(config).scores_fn)
     batches = assemble.make_data(config, split=split, seed=0)
     found = []
@@ -192,9 +200,9 @@ def _measured(trained: Any, data: str, *, split: str) -> Any:
     return dataclasses.replace(trained, scores=scores)
 
 
-def _scores(trained: Any) -> list[str]:
+def _scores(trained: Any, data: str | None) -> list[str]:
     if not trained.scores:
-        return []
+        return [f"{data} tells how to cut crops; this kind is not measured on it"] if data else []
     shown = ", ".join(f"{name} {value:.3f}" for name, value in sorted(trained.scores.items()))
     return [f"measured {shown}"]
 

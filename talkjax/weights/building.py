@@ -17,7 +17,7 @@ from talkjax.nets.stylegan2 import StyleGan2
 from talkjax.nets.stylegan2_discriminator import StyleGan2Discriminator
 from talkjax.nets.stylegan3 import StyleGan3
 from talkjax.nets.syncnet import SyncNet
-from talkjax.weights import psp, stylegan2, stylegan3, syncnet, wav2lip
+from talkjax.weights import psp, style_layout, stylegan2, stylegan3, syncnet, wav2lip
 from talkjax.weights.kinds import KINDS, NO_METHOD, check_ignore, check_kind
 from talkjax.weights.net_shapes import shapes_of, spec
 from talkjax.weights.states import Picked, pick
@@ -148,9 +148,7 @@ def _syncnet(picked: Picked, where: str) -> Built:
 
 
 def _stylegan2(picked: Picked, where: str) -> Built:
-    state = dict(picked.states["generator"])
-    if "latent_avg" in picked.extras:
-        state["latent_avg"] = picked.extras["latent_avg"]
+    state = _with_mean_style(picked.states["generator"], picked, where=where)
     settings, got = _fill_stylegan2(state, where=where)
     return _players(("stylegan2.StyleGan2", settings), got, picked, where=where)
 
@@ -181,6 +179,16 @@ def _players(
     return Built(_bare(nets), variables, _ignored(*filled))
 
 
+def _with_mean_style(
+    state: Mapping[str, np.ndarray], picked: Picked, *, where: str
+) -> dict[str, np.ndarray]:
+    """rosinality's generator with the latent_avg that lies beside it."""
+    if "latent_avg" not in picked.extras:
+        return dict(state)
+    found = style_layout.mean_style(picked.extras["latent_avg"], where=where)
+    return {**state, "latent_avg": found}
+
+
 def _fill_stylegan2(
     state: Mapping[str, np.ndarray], *, where: str
 ) -> tuple[dict[str, Any], Imported]:
@@ -198,9 +206,7 @@ def _psp(picked: Picked, where: str) -> Built:
     net, pictures = GradualStyleEncoder(**settings), spec(1, PSP_SIZE_PX, PSP_SIZE_PX, 3)
     like = shapes_of(net, pictures, train=False, where=where)
     encoder = psp.import_psp_encoder(split.encoder, like, where=where)
-    state = dict(split.decoder)
-    if "latent_avg" in picked.extras:
-        state["latent_avg"] = picked.extras["latent_avg"]
+    state = _with_mean_style(split.decoder, picked, where=where)
     decoder_settings, decoder = _fill_stylegan2(state, where=where)
     config = _bare(
         {

@@ -19,6 +19,7 @@ from talkjax.errors import UserError
 # Everything else as a key would be hashed, and deep tuples hash by recursion.
 KEY_TYPES = (str, bytes, int, float, bool, type(None))
 SHOWN_NAME_LENGTH = 80
+SHOWN_BITS = 128
 
 
 class Named:
@@ -51,7 +52,7 @@ class Inert:
         self.state = state
 
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{shown(self.name)}>"
 
 
 class Damaged(Exception):
@@ -65,11 +66,21 @@ class Refused(Exception):
         super().__init__(shown(name))
 
 
-def shown(text: object) -> str:
-    """Text out of a file, fit for a message: printable and short."""
-    text = str(text)
-    safe = "".join(c if c.isprintable() else "?" for c in text)
-    return safe if len(safe) <= SHOWN_NAME_LENGTH else safe[:SHOWN_NAME_LENGTH] + "..."
+def shown(value: object) -> str:
+    """What a file holds, fit for a message: printable and short.
+
+    Only text, numbers and `Named` are told, everything else by its type: a tuple that holds
+    itself twice, twenty times over, is a megabyte of text, and a deep one has no end.
+    """
+    if isinstance(value, Named):
+        value = value.name
+    if isinstance(value, int) and value.bit_length() > SHOWN_BITS:
+        return f"number of {value.bit_length()} bits"
+    if not isinstance(value, (str, int, float)):
+        return f"<{type(value).__name__}>"
+    text = str(value)
+    cut = "..." if len(text) > SHOWN_NAME_LENGTH else ""
+    return "".join(c if c.isprintable() else "?" for c in text[:SHOWN_NAME_LENGTH]) + cut
 
 
 def load(
@@ -107,6 +118,11 @@ def load(
         reason = shown(" ".join(str(error).split()))
         raise UserError(
             f"{where}: its pickle is damaged near byte {position} ({reason}); get the file again"
+        ) from None
+    except RecursionError:
+        raise UserError(
+            f"{where}: its pickle is nested too deeply near byte {position}; no file of weights "
+            "is, get the file again"
         ) from None
     return machine.result
 
@@ -219,15 +235,15 @@ class _Machine:
     def make(self, target: Any, args: Any) -> None:
         if not isinstance(target, Named) or target.make is None:
             what = target.name if isinstance(target, Named) else type(target).__name__
-            raise Refused(f"a call of {what}")
+            raise Refused(f"a call of {shown(what)}")
         if not isinstance(args, tuple):
-            raise Damaged(f"calls {target.name} without a tuple")
+            raise Damaged(f"calls {shown(target)} without a tuple")
         try:
             self.stack.append(target.make(args))
         except UserError:
             raise
         except (TypeError, ValueError, LookupError, OverflowError) as error:
-            raise Damaged(f"{target.name} is given what it cannot take: {error}") from None
+            raise Damaged(f"{shown(target)} is given what it cannot take: {error}") from None
 
     def reduce(self, _) -> None:
         args, target = self.pop(), self.pop()
@@ -236,7 +252,7 @@ class _Machine:
     def new_object_ex(self, _) -> None:
         options, args, target = self.pop(), self.pop(), self.pop()
         if options:
-            raise Refused(f"a call of {target} with named arguments")
+            raise Refused(f"a call of {shown(target)} with named arguments")
         self.make(target, args)
 
     def instance(self, argument: str) -> None:

@@ -5,7 +5,6 @@ decoder is rosinality's StyleGAN2 (`weights/stylegan2.py`). Key names as in
 eladrich/pixel2style2pixel@5cfff38.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,19 +12,24 @@ import numpy as np
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
+from talkjax.weights import style_layout
+from talkjax.weights.inert_pickle import shown
 from talkjax.weights.torch_layout import (
     IGNORED_SUFFIX,
     Imported,
     Source,
     State,
+    Unfit,
     as_is,
     conv_layout,
+    dense_layout,
     fill_nets,
 )
 
 ENCODER_TYPE = "GradualStyleEncoder"
 PARTS = ("encoder", "decoder")
 AVERAGE_KEY = "latent_avg"
+SHOWN_STYLES = 20
 # module inside a unit here -> its name after "body.<i>." there
 UNIT_LAYERS = {
     "shortcut_conv": "shortcut_layer.0",
@@ -87,26 +91,43 @@ def split_checkpoint(checkpoint: Mapping[str, Any], *, where: str) -> PspParts:
             f"{where}: found the entries {sorted(checkpoint)}, want state_dict; is it a pSp "
             "checkpoint?"
         )
-    options = dict(checkpoint.get("opts") or {})
-    found = options.get("encoder_type", ENCODER_TYPE)
-    if found != ENCODER_TYPE:
+    options = checkpoint.get("opts") or {}
+    if not isinstance(options, Mapping):
         raise UserError(
-            f"{where}: its encoder is a {found}, want {ENCODER_TYPE}; no other can be imported"
+            f"{where}: opts: found {shown(options)}, want the settings of its training; get the "
+            "file again, or leave them out with --ignore opts"
+        )
+    found = options.get("encoder_type", ENCODER_TYPE)
+    if not (isinstance(found, str) and found == ENCODER_TYPE):
+        raise UserError(
+            f"{where}: its encoder is a {shown(found)}, want {ENCODER_TYPE}; no other can be "
+            "imported"
         )
     parts = {name: {} for name in PARTS}
     for key, value in checkpoint["state_dict"].items():
         part, _, rest = key.removeprefix("module.").partition(".")
         if part not in parts:
-            raise UserError(f"{where}: key {key} is not used by encoder or decoder")
+            raise UserError(
+                f"{where}: key {shown(key)} is not used by encoder or decoder; check KIND"
+            )
         parts[part][rest] = value
     for name, part in parts.items():
         if not part:
             raise UserError(f"{where}: has no keys {name}.*; is it a pSp checkpoint?")
     average = checkpoint.get(AVERAGE_KEY)
-    if options.get("start_from_latent_avg", average is not None):
+    starts = options.get("start_from_latent_avg", average is not None)
+    if not isinstance(starts, bool):
+        raise UserError(
+            f"{where}: opts: start_from_latent_avg: found {shown(starts)}, want true or false; "
+            "get the file again"
+        )
+    if starts:
         if average is None:
-            raise UserError(f"{where}: its encoder starts from {AVERAGE_KEY}, which is missing")
-        parts["encoder"][AVERAGE_KEY] = np.asarray(average)
+            raise UserError(
+                f"{where}: its encoder starts from {AVERAGE_KEY}, which is missing; get the file "
+                "again"
+            )
+        parts["encoder"][AVERAGE_KEY] = style_layout.mean_style(average, where=where)
     return PspParts(**parts)
 
 
@@ -120,12 +141,11 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
     Raises:
       UserError: if it is no such encoder's.
     """
-    found = (re.fullmatch(r"styles\.(\d+)\.linear\.weight", key) for key in _bare(state))
-    numbers = sorted(int(match[1]) for match in found if match)
+    numbers = style_layout.numbers(_bare(state), "styles.#.linear.weight")
     if not numbers or numbers != list(range(len(numbers))):
         raise UserError(
-            f"{where}: found styles {numbers}, want styles.0, styles.1 and so on; is it a pSp "
-            f"checkpoint with a {ENCODER_TYPE}?"
+            f"{where}: found styles {numbers[:SHOWN_STYLES]}, want styles.0, styles.1 and so on; "
+            f"is it a pSp checkpoint with a {ENCODER_TYPE}?"
         )
     return {"num_styles": len(numbers), "start_from_average": AVERAGE_KEY in state}
 
@@ -154,15 +174,12 @@ def arcface_settings_from_state(state: State, *, where: str) -> dict[str, Any]:
     """Settings of the `ArcFace` that a state dict fits.
 
     Raises:
-      UserError: if it has no output layer.
+      UserError: if its output layer is missing, or is none.
     """
     keys = _bare(state)
-    if "output_layer.3.weight" not in keys:
-        raise UserError(
-            f"{where}: has no output_layer.3.weight; is it an ArcFace IR-SE-50 (model_ir_se50.pth)?"
-        )
+    last = style_layout.needed(keys, "output_layer.3.weight", 2, where=where)
     return {
-        "width": int(keys["output_layer.3.weight"].shape[0]),
+        "width": int(last.shape[0]),
         "affine": "output_layer.4.weight" in keys,
     }
 
@@ -175,21 +192,6 @@ def import_arcface(state: State, like: Tree, *, where: str) -> Imported:
         return _arcface_source(path, channels)
 
     return fill_nets(state, {"arcface": like}, {"arcface": source}, where=where)
-
-
-def import_backbone(state: State, like: Tree, *, where: str) -> Imported:
-    """`IrSe50` from an ArcFace file, net name "backbone": what pSp's training begins with.
-
-    The output layer is left out, and listed as ignored; otherwise as `import_psp_encoder`.
-    """
-    own = {key: value for key, value in state.items() if "output_layer." not in key}
-
-    def source(path: tuple[str, ...]) -> Source:
-        return _backbone_source(path[0], path[1:])
-
-    got = fill_nets(own, {"backbone": like}, {"backbone": source}, where=where)
-    left_out = {key.removeprefix("module.") for key in state.keys() - own.keys()}
-    return Imported(got.variables, tuple(sorted({*got.ignored, *left_out})))
 
 
 def _bare(state: State) -> dict[str, np.ndarray]:
@@ -232,7 +234,7 @@ def _encoder_source(path: tuple[str, ...]) -> Source:
         return _layer_source(path, LATERAL_LAYERS[path[1]])
     style, layer, leaf = f"styles.{path[1].removeprefix('style_')}", path[2], path[3]
     if layer == "linear":
-        return Source(f"{style}.linear.{LEAVES[leaf]}", np.transpose if leaf == "kernel" else as_is)
+        return Source(f"{style}.linear.{LEAVES[leaf]}", dense_layout if leaf == "kernel" else as_is)
     # Between two convolutions stands an activation, which has a number there.
     return _layer_source(path, f"{style}.convs.{2 * int(layer.removeprefix('conv_'))}")
 
@@ -249,5 +251,5 @@ def _arcface_source(path: tuple[str, ...], channels: int) -> Source:
 def _after_flatten(weight: np.ndarray, channels: int) -> np.ndarray:
     """(d, (c h w)) of a linear layer after PyTorch's flatten -> ((h w c), d) of ours."""
     if weight.ndim != 2 or weight.shape[1] % channels:
-        return weight  # of a wrong shape, which the caller reports
+        raise Unfit(f"(any, {channels} for each place)")
     return weight.reshape(len(weight), channels, -1).transpose(2, 1, 0).reshape(-1, len(weight))

@@ -1,21 +1,21 @@
 """Which state dicts lie in a file of weights, and everything else that lies beside them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from talkjax.errors import UserError
-from talkjax.weights.inert_pickle import Inert, shown
+from talkjax.weights.inert_pickle import Damaged, Inert, shown
 from talkjax.weights.tensors import Tensor
 from talkjax.weights.torch_names import ArrayOfNumpy
 
 PREFIX = "module."
 OPTIMIZER = "optim"
-# Deeper trees of modules, and more objects, than any net has.
+# Deeper and larger trees of modules than any net has.
 MAX_DEPTH = 100
-MAX_LOOKED_AT = 5_000_000
+MAX_MODULES = 100_000
 LISTED = 8
 
 
@@ -62,7 +62,8 @@ def entries(content: Any, *, where: str) -> dict[str, Any]:
         return {"": module_state(content, where=where)}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(
-            f"{where}: holds a {shown(type(content).__name__)}, want a state_dict or a dict of them"
+            f"{where}: holds {_described(content)}, want a state_dict or a dict of them; save the "
+            "net's state_dict() with PyTorch"
         )
     found = {}
     for name, value in content.items():
@@ -79,9 +80,12 @@ def module_state(module: Inert, *, where: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     waiting: list[tuple[str, Any, int]] = [("", module, 0)]
+    looked_at = 0
     while waiting:
         prefix, node, depth = waiting.pop()
-        if depth > MAX_DEPTH or len(found) > MAX_LOOKED_AT or len(waiting) > MAX_LOOKED_AT:
+        looked_at += 1
+        # The same module may stand twice in another, and that one twice again, and so on.
+        if depth > MAX_DEPTH or looked_at > MAX_MODULES or len(waiting) > MAX_MODULES:
             raise UserError(f"{where}: its modules have no end; get the file again")
         if not (isinstance(node, Inert) and _is_module(node)):
             raise UserError(f"{where}: {shown(prefix)}: holds no module; get the file again")
@@ -136,7 +140,11 @@ def pick(
     for name, value in found.items():
         if name not in used:
             ignored[name] = _reason(name, value, left_out, where=where)
-    beside = {name: _extra(found[name]) for name in extras if found.get(name) is not None}
+    beside = {
+        name: _extra(found[name], where=f"{where}: {name}")
+        for name in extras
+        if found.get(name) is not None
+    }
     return Picked(states, beside, ignored)
 
 
@@ -153,7 +161,7 @@ def arrays(state: Any, *, where: str) -> dict[str, np.ndarray]:
         bare = key.removeprefix(PREFIX)
         if bare in found:
             raise UserError(f"{where}: has the key {shown(bare)} with and without {PREFIX}")
-        found[bare] = as_array(value)
+        found[bare] = as_array(value, where=f"{where}: {shown(bare)}")
         if found[bare].dtype.kind == "f" and not np.isfinite(found[bare]).all():
             raise UserError(
                 f"{where}: {shown(bare)} holds values that are not finite; the training had "
@@ -162,17 +170,26 @@ def arrays(state: Any, *, where: str) -> dict[str, np.ndarray]:
     return found
 
 
-def as_array(value: Any) -> np.ndarray:
-    """A tensor of the file; floats of all widths, PyTorch's own included, as float32."""
+def as_array(value: Any, *, where: str) -> np.ndarray:
+    """A tensor of the file; floats of all widths, PyTorch's own included, as float32.
+
+    Raises:
+      UserError: if it is damaged.
+    """
     if isinstance(value, Tensor):
         array = value.numpy()
+    elif isinstance(value, ArrayOfNumpy):
+        try:
+            array = value.as_array()
+        except Damaged as error:
+            raise UserError(f"{where}: is damaged ({error}); get the file again") from None
     else:
-        array = value.as_array() if isinstance(value, ArrayOfNumpy) else np.asarray(value)
+        array = np.asarray(value)
     # bfloat16 and the 8-bit floats are not of kind "f".
     return array.astype(np.float32) if array.dtype.kind in "fV" else array
 
 
-def listed(names: Mapping[str, Any]) -> str:
+def listed(names: Iterable[str]) -> str:
     """Names for a message: the first few."""
     names = [shown(name) or "(one state_dict)" for name in names]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
@@ -187,12 +204,14 @@ def holds_tensors(value: Any) -> bool:
 def _size(leaf: Any) -> int:
     if isinstance(leaf, Tensor):
         return int(np.prod(leaf.shape, dtype=np.int64))
+    if isinstance(leaf, ArrayOfNumpy):
+        return leaf.count()
     return leaf.size if isinstance(leaf, np.ndarray) else 0
 
 
 def _leaves(value: Any) -> Iterator[Any]:
     waiting, seen = [value], set()
-    while waiting and len(seen) < MAX_LOOKED_AT:
+    while waiting:
         node = waiting.pop()
         if isinstance(node, (dict, list, tuple, Inert)):
             if id(node) in seen:  # the same object may stand in many places, or in itself
@@ -202,7 +221,7 @@ def _leaves(value: Any) -> Iterator[Any]:
             waiting.extend(node.values())
         elif isinstance(node, (list, tuple)):
             waiting.extend(node)
-        elif isinstance(node, Inert):
+        elif isinstance(node, Inert) and not isinstance(node, ArrayOfNumpy):
             waiting.extend([node.args, node.state])
         else:
             yield node
@@ -223,12 +242,18 @@ def _reason(name: str, value: Any, left_out: Mapping[str, str], *, where: str) -
     return "progress or settings of the training script"
 
 
-def _extra(value: Any) -> Any:
+def _extra(value: Any, *, where: str) -> Any:
     if is_tensor(value):
-        return as_array(value)
+        return as_array(value, where=where)
     if isinstance(value, Inert):
         return value.state if isinstance(value.state, dict) else {}
     return value
+
+
+def _described(content: Any) -> str:
+    if isinstance(content, dict):
+        return "a dict whose keys are not all text"
+    return f"a {shown(content.name) if isinstance(content, Inert) else type(content).__name__}"
 
 
 def _is_module(value: Inert) -> bool:

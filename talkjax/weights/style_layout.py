@@ -1,31 +1,37 @@
 """What the weight maps of StyleGAN2 and StyleGAN3 share: layouts, and filters that are checked."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from talkjax.errors import UserError
-from talkjax.weights.torch_layout import Source, State, as_is, conv_layout
+from talkjax.weights.inert_pickle import shown
+from talkjax.weights.torch_layout import (
+    Source,
+    State,
+    Unfit,
+    as_is,
+    conv_layout,
+    dense_layout,
+)
 
 # Filters are designed here too; theirs must be the same to this, relative to the largest tap.
 FIR_TOLERANCE = 1e-5
+# Longer ones are no layers' numbers, and Python takes no more than some thousand digits.
+NUMBER = r"(\d{1,6})"
 
 
-def of_rank(rank: int, change: Callable[[np.ndarray], np.ndarray]):
-    """A layout for arrays of this rank; others are left, and then fail by their shape."""
-    return lambda array: change(array) if array.ndim == rank else array
-
-
-dense = of_rank(2, np.transpose)
-conv = of_rank(4, conv_layout)
-stretching_conv = of_rank(4, lambda weight: conv_layout(weight)[::-1, ::-1])
+def stretching_conv(weight: np.ndarray) -> np.ndarray:
+    """OIHW of a convolution that stretches -> HWIO of the plain one, which is turned around."""
+    return conv_layout(weight)[::-1, ::-1]
 
 
 def flattened(weight: np.ndarray) -> np.ndarray:
     """(out, c h w) of a 4x4 map flattened channels first -> (h w c, out)."""
     if weight.ndim != 2 or weight.shape[1] % 16:
-        return weight
+        raise Unfit("(any, 16 for each channel)")
     channels_first = weight.reshape(weight.shape[0], -1, 4, 4)
     return channels_first.transpose(2, 3, 1, 0).reshape(weight.shape[1], weight.shape[0])
 
@@ -41,7 +47,7 @@ def plain_state(state: State) -> dict[str, np.ndarray]:
 def dense_source(prefix: str, leaf: str) -> Source:
     """Of a linear layer's "kernel" or "bias"."""
     if leaf == "kernel":
-        return Source(f"{prefix}.weight", dense)
+        return Source(f"{prefix}.weight", dense_layout)
     return Source(f"{prefix}.{leaf}", as_is)
 
 
@@ -66,17 +72,49 @@ def without_filters(
         tolerance = FIR_TOLERANCE * np.abs(ours[0]).max()
         if value.shape != ours[0].shape or not np.allclose(value, ours[0], rtol=0, atol=tolerance):
             raise UserError(
-                f"{where}: {key} is another filter than the net applies (shape {value.shape}, "
-                f"sum {value.sum():.6g}; want {ours[0].shape}, {ours[0].sum():.6g}); only nets "
-                "with the published filters can be read"
+                f"{where}: {shown(key)} is another filter than the net applies (shape "
+                f"{value.shape}, sum {value.sum():.6g}; want {ours[0].shape}, "
+                f"{ours[0].sum():.6g}); only nets with the published filters "
+                "can be read"
             )
     return kept, tuple(sorted(found))
 
 
 def numbers(keys: Iterable[str], pattern: str) -> list[int]:
-    """The sorted numbers that the group of a regular expression takes in whole keys."""
-    found = {int(match[1]) for key in keys if (match := re.fullmatch(pattern, key))}
-    return sorted(found)
+    """The sorted numbers that stand for "#" of the pattern in whole keys."""
+    wanted = re.compile(re.escape(pattern).replace(re.escape("#"), NUMBER))
+    return sorted({int(match[1]) for key in keys if (match := wanted.fullmatch(key))})
+
+
+def mean_style(value: Any, *, where: str) -> np.ndarray:
+    """A file's entry latent_avg.
+
+    Raises:
+      UserError: if it is no tensor of finite floats.
+    """
+    floats = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size
+    if not (floats and np.isfinite(value).all()):
+        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else shown(value)
+        raise UserError(
+            f"{where}: latent_avg: found {found}, want a tensor of finite floats; get the file "
+            "again, or leave the entry out with --ignore latent_avg"
+        )
+    return np.atleast_1d(value)
+
+
+def mapping_layers(state: Mapping[str, np.ndarray], pattern: str, *, where: str) -> int:
+    """How many layers the mapping network has; the pattern is that of `numbers`.
+
+    Raises:
+      UserError: if there is none.
+    """
+    layers = numbers(state, pattern)
+    if not layers:
+        raise UserError(
+            f"{where}: holds no mapping network ({pattern.replace('#', '1')}, ...); save the "
+            "whole generator, not its synthesis alone"
+        )
+    return len(layers)
 
 
 def needed(state: Mapping[str, np.ndarray], key: str, rank: int, *, where: str) -> np.ndarray:

@@ -16,7 +16,17 @@ import numpy as np
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
 from talkjax.weights import style_layout
-from talkjax.weights.torch_layout import Imported, Source, State, as_is, fill_nets
+from talkjax.weights.states import listed
+from talkjax.weights.torch_layout import (
+    Imported,
+    Source,
+    State,
+    as_is,
+    conv_layout,
+    fill_nets,
+    of_rank,
+    of_shape,
+)
 
 TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 # Wherever rosinality's generator stretches, the filter holds the gain.
@@ -44,7 +54,7 @@ def is_rosinality(state: State, *, where: str) -> bool:
         return False
     raise UserError(
         f"{where}: holds neither rosinality's StyleGAN2 (style.1.weight, ...) nor NVIDIA's "
-        f"(mapping.fc0.weight, ...) but {sorted(keys)[:3]}; give the entries of g_ema or G_ema"
+        f"(mapping.fc0.weight, ...) but {listed(sorted(keys))}; give the entries of g_ema or G_ema"
     )
 
 
@@ -57,13 +67,13 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
     """
     rosinality = is_rosinality(state, where=where)
     state = style_layout.plain_state(state)
-    pattern = r"style\.(\d+)\.weight" if rosinality else r"mapping\.fc(\d+)\.weight"
-    layers = style_layout.numbers(state, pattern)
-    last = style_layout.needed(state, _mapping_key(rosinality, len(layers) - 1), 2, where=where)
+    pattern = "style.#.weight" if rosinality else "mapping.fc#.weight"
+    layers = style_layout.mapping_layers(state, pattern, where=where)
+    last = style_layout.needed(state, _mapping_key(rosinality, layers - 1), 2, where=where)
     if rosinality:
-        count = len(style_layout.numbers(state, r"to_rgbs\.(\d+)\.bias")) + 1
+        count = len(style_layout.numbers(state, "to_rgbs.#.bias")) + 1
     else:
-        count = len(style_layout.numbers(state, r"synthesis\.b(\d+)\.torgb\.bias"))
+        count = len(style_layout.numbers(state, "synthesis.b#.torgb.bias"))
     channels = {}
     for size in (4 << i for i in range(count)):
         key = _generator_key(rosinality, f"conv_{size}") + (".conv" if rosinality else "")
@@ -71,7 +81,7 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
         channels[size] = weight.shape[int(rosinality)]
     return {
         **_channel_settings(channels, where=where),
-        "mapping_layers": len(layers),
+        "mapping_layers": layers,
         "width": int(last.shape[0]),
         "clamp": None if rosinality else NVIDIA_CLAMP,
     }
@@ -81,7 +91,7 @@ def discriminator_settings_from_state(state: State, *, where: str) -> dict[str, 
     """Attributes of the `StyleGan2Discriminator` that a state dict fills; else as above."""
     rosinality = is_rosinality(state, where=where)
     state = style_layout.plain_state(state)
-    pattern = r"convs\.(\d+)\.conv1\.0\.weight" if rosinality else r"b(\d+)\.conv0\.weight"
+    pattern = "convs.#.conv1.0.weight" if rosinality else "b#.conv0.weight"
     count = len(style_layout.numbers(state, pattern)) + 1
     keys = {4: "final_conv.0" if rosinality else "b4.conv"}
     for size in (4 << i for i in range(1, count)):
@@ -177,16 +187,16 @@ def _generator_source(path, rosinality: bool) -> Source:
         return style_layout.dense_source(prefix, rest[1])
     if rest == ["constant"]:
         if rosinality:
-            first = style_layout.of_rank(4, lambda a: a[0].transpose(1, 2, 0))
+            first = of_shape(1, None, None, None, change=lambda a: a[0].transpose(1, 2, 0))
             return Source("input.input", first)
-        return Source("synthesis.b4.const", style_layout.of_rank(3, lambda a: a.transpose(1, 2, 0)))
+        return Source("synthesis.b4.const", of_rank(3, lambda a: a.transpose(1, 2, 0)))
     name, *leaf = rest
     of_layer = _rosinality_leaf if rosinality else _nvidia_leaf
     return of_layer(name, tuple(leaf))
 
 
 def _kernel_layout(name: str):
-    return style_layout.stretching_conv if name.startswith("up_") else style_layout.conv
+    return style_layout.stretching_conv if name.startswith("up_") else conv_layout
 
 
 def _nvidia_leaf(name: str, leaf: tuple[str, ...]) -> Source:
@@ -205,14 +215,16 @@ def _rosinality_leaf(name: str, leaf: tuple[str, ...]) -> Source:
         return style_layout.dense_source(f"{prefix}.conv.modulation", leaf[1])
     if leaf == ("kernel",):
         layout = _kernel_layout(name)
-        return Source(f"{prefix}.conv.weight", style_layout.of_rank(5, lambda a: layout(a[0])))
+        one = of_shape(1, *[None] * 4, change=lambda a: layout(a[0]))
+        return Source(f"{prefix}.conv.weight", one)
     if leaf == ("map",):
         i = int(prefix.removeprefix("convs.")) + 1 if "." in prefix else 0
-        return Source(f"noises.noise_{i}", style_layout.of_rank(4, lambda a: a[0, 0]))
+        one = of_shape(1, 1, None, None, change=lambda a: a[0, 0])
+        return Source(f"noises.noise_{i}", one)
     if leaf == ("noise_strength",):
         return Source(f"{prefix}.noise.weight", as_is)
     if name.startswith("to_rgb"):
-        return Source(f"{prefix}.bias", style_layout.of_rank(4, lambda a: a.reshape(-1)))
+        return Source(f"{prefix}.bias", of_shape(1, None, 1, 1, change=lambda a: a[0, :, 0, 0]))
     return Source(f"{prefix}.activate.bias", as_is)
 
 
@@ -249,7 +261,7 @@ def _discriminator_source(path, rosinality: bool, count: int) -> Source:
     nvidia, rosinality_kernel, rosinality_bias = there
     if leaf == "kernel":
         prefix = rosinality_kernel if rosinality else nvidia
-        return Source(f"{prefix}.weight", style_layout.conv)
+        return Source(f"{prefix}.weight", conv_layout)
     return Source(f"{rosinality_bias if rosinality else nvidia}.bias", as_is)
 
 
@@ -260,7 +272,8 @@ def _latent_average(state, *, where: str) -> np.ndarray:
             "%s: holds no latent_avg; took the mean of %d random styles", where, AVERAGED_STYLES
         )
         return _mean_style(state, where=where)
-    rows = state["latent_avg"].reshape(-1, state["latent_avg"].shape[-1])
+    average = style_layout.mean_style(state["latent_avg"], where=where)
+    rows = average.reshape(-1, average.shape[-1])
     if not np.array_equal(rows, np.broadcast_to(rows[0], rows.shape)):
         raise UserError(
             f"{where}: latent_avg has {len(rows)} different rows, want one, or all alike; "
@@ -270,7 +283,7 @@ def _latent_average(state, *, where: str) -> np.ndarray:
 
 
 def _mean_style(state, *, where: str) -> np.ndarray:
-    layers = style_layout.numbers(state, r"style\.(\d+)\.weight")
+    layers = style_layout.numbers(state, "style.#.weight")
     weights = [style_layout.needed(state, f"style.{i}.weight", 2, where=where) for i in layers]
     biases = [style_layout.needed(state, f"style.{i}.bias", 1, where=where) for i in layers]
     width = weights[0].shape[1]

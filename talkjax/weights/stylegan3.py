@@ -13,10 +13,19 @@ from talkjax.arrays import Tree
 from talkjax.errors import UserError
 from talkjax.nets.stylegan3_plan import KERNELS, LayerPlan, plan
 from talkjax.weights import style_layout
-from talkjax.weights.torch_layout import Imported, Source, State, as_is, fill_nets
+from talkjax.weights.states import listed
+from talkjax.weights.torch_layout import (
+    Imported,
+    Source,
+    State,
+    as_is,
+    conv_layout,
+    dense_layout,
+    fill_nets,
+)
 
 # L<index>_<side>_<channels>
-LAYER = re.compile(r"synthesis\.L(\d+)_(\d+)_(\d+)\.weight")
+LAYER = re.compile(r"synthesis\.L{0}_{0}_{0}\.weight".replace("{0}", style_layout.NUMBER))
 INPUT = {"frequencies": "freqs", "phases": "phases", "transform": "transform"}
 
 
@@ -37,7 +46,7 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
     if len(names) < 3:
         raise UserError(
             f"{where}: holds no StyleGAN3 generator (synthesis.L0_..., ...) but "
-            f"{sorted(state)[:3]}; give the entries of G_ema"
+            f"{listed(sorted(state))}; give the entries of G_ema"
         )
     first = style_layout.needed(state, f"{names[0]}.weight", 4, where=where)
     configs = [config for config, side in KERNELS.items() if first.shape[2:] == (side, side)]
@@ -47,8 +56,8 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
             "cannot be read"
         )
     _, resolution, channels = _numbers(names[-2])
-    depth = style_layout.numbers(state, r"mapping\.fc(\d+)\.weight")
-    last = style_layout.needed(state, f"mapping.fc{len(depth) - 1}.weight", 2, where=where)
+    depth = style_layout.mapping_layers(state, "mapping.fc#.weight", where=where)
+    last = style_layout.needed(state, f"mapping.fc{depth - 1}.weight", 2, where=where)
     synthesis = {
         "resolution": resolution,
         # The layer before to-RGB keeps frequencies up to resolution / 2.
@@ -57,7 +66,7 @@ def settings_from_state(state: State, *, where: str) -> dict[str, Any]:
         "config": configs[0],
     }
     _check_layers(synthesis, names, where=where)
-    return synthesis | {"mapping_layers": len(depth), "width": int(last.shape[0])}
+    return synthesis | {"mapping_layers": depth, "width": int(last.shape[0])}
 
 
 def import_stylegan3(state: State, like: Tree, *, where: str) -> Imported:
@@ -133,6 +142,6 @@ def _source(path, names: list[str]) -> Source:
     if leaf[0] == "affine":
         return style_layout.dense_source(f"{prefix}.affine", leaf[1])
     if leaf == ["kernel"]:
-        layout = style_layout.dense if name == "input" else style_layout.conv
+        layout = dense_layout if name == "input" else conv_layout
         return Source(f"{prefix}.weight", layout)
     return Source(f"{prefix}.{ {'magnitude': 'magnitude_ema', 'bias': 'bias'}[leaf[0]] }", as_is)

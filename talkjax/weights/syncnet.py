@@ -10,7 +10,16 @@ import numpy as np
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
-from talkjax.weights.torch_layout import Imported, Source, State, as_is, conv_layout, fill_nets
+from talkjax.weights.torch_layout import (
+    Imported,
+    Source,
+    State,
+    as_is,
+    clip_conv_layout,
+    conv_layout,
+    dense_layout,
+    fill_nets,
+)
 
 # Net here -> the four sequences there.
 CONVOLUTIONS = {"lips": "netcnnlip", "sound": "netcnnaud"}
@@ -86,13 +95,12 @@ def _source(path: tuple[str, ...]) -> Source:
     if net in HEADS:
         index = HEAD_INDEX[layer]
         leaves = NORM_LEAVES if layer == "norm" else LAYER_LEAVES
-        layout = np.transpose if rest[-1] == "kernel" else as_is
+        layout = dense_layout if rest[-1] == "kernel" else as_is
         return Source(f"{HEADS[net]}.{index}.{leaves[rest[-1]]}", layout)
     module, leaf = rest
     index = CONV_INDEX[int(layer.removeprefix("block_"))]
     prefix = CONVOLUTIONS[net]
     if module == "norm":
         return Source(f"{prefix}.{index + 1}.{NORM_LEAVES[leaf]}", as_is)
-    return Source(
-        f"{prefix}.{index}.{LAYER_LEAVES[leaf]}", conv_layout if leaf == "kernel" else as_is
-    )
+    kernel = clip_conv_layout if net == "lips" else conv_layout
+    return Source(f"{prefix}.{index}.{LAYER_LEAVES[leaf]}", kernel if leaf == "kernel" else as_is)

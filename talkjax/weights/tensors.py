@@ -135,23 +135,30 @@ def view(
     Raises:
       Damaged: if that is no view of the storage.
     """
-    shape = _sizes(shape)
-    strides = _contiguous(shape) if strides is None else _sizes(strides)
-    (offset,) = _sizes((offset,))
+    shape = sizes(shape)
+    strides = _contiguous(shape) if strides is None else sizes(strides)
+    (offset,) = sizes((offset,))
     if len(shape) != len(strides):
-        raise Damaged(f"a tensor has shape {shown(shape)} and strides {shown(strides)}")
+        raise Damaged(f"a tensor has shape {shape} and strides {strides}")
     there = storage.size_bytes // dtype.itemsize
     count = math.prod(shape)
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if count and last >= there:
-        raise Damaged(f"a tensor of shape {shown(shape)} reaches beyond its {there} values")
+        raise Damaged(f"a tensor of shape {shape} reaches beyond its {there} values")
     if count > max(there, MAX_REPEATED_VALUES):
-        raise Damaged(f"a tensor of shape {shown(shape)} is made of {there} values")
+        raise Damaged(f"a tensor of shape {shape} is made of {there} values")
     # An empty one may start anywhere.
     return Tensor(storage, dtype, offset if count else 0, shape, strides)
 
 
-def _sizes(values: Any) -> tuple[int, ...]:
+def sizes(values: Any) -> tuple[int, ...]:
+    """Sizes, strides or offsets, as the file has them.
+
+    Raises:
+      Damaged: unless they are a few whole numbers from 0 on.
+    """
+    if not isinstance(values, (tuple, list)):
+        raise Damaged(f"the shape of a tensor is a {type(values).__name__}")
     values = tuple(values)
     if len(values) > MAX_DIMENSIONS:
         raise Damaged(f"a tensor has {len(values)} dimensions")

@@ -24,7 +24,7 @@ import numpy as np
 from talkjax.errors import UserError
 from talkjax.weights import inert_pickle
 from talkjax.weights.inert_pickle import Damaged, Named, shown
-from talkjax.weights.tensors import BYTE_ORDERS, DTYPES, Storage, Tensor, view
+from talkjax.weights.tensors import BYTE_ORDERS, DTYPES, Storage, Tensor, sizes, view
 from talkjax.weights.torch_names import TENSORFLOW_NETWORK, TypedStorage, storage_dtype, table
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -102,8 +102,8 @@ def read(path: str | os.PathLike) -> WeightsFile:
         return WeightsFile("safetensors", _read_safetensors(memoryview(mapped), where=where))
     if start[:1] not in PICKLE_STARTS:
         raise UserError(
-            f"{where}: starts with {shown(start[:8])}, want {WANTED}; PyTorch files from before "
-            "2018 that are tar archives cannot be read"
+            f"{where}: starts with {start[:8]!r}, want {WANTED}; get the file again, or, if it is "
+            "a tar archive by a PyTorch of before 2018, save it with a newer one"
         )
     return _read_pickles(mapped, where=where)
 
@@ -125,7 +125,10 @@ def _read_zip(path: pathlib.Path, data: memoryview) -> WeightsFile:
                 f"{path}: is a TorchScript program, want a file of weights; save its state_dict()"
             )
         if len(pickles) != 1:
-            raise UserError(f"{path}: is a zip archive without a data.pkl, want {WANTED}")
+            raise UserError(
+                f"{path}: is a zip archive without a data.pkl, want {WANTED}; if the weights lie "
+                "in it, unpack it and name their file, else get the file again"
+            )
         records = _Records(archive, data, pickles[0].removesuffix("data.pkl"), str(path))
         content = inert_pickle.load(
             io.BytesIO(records.whole("data.pkl")),
@@ -191,7 +194,7 @@ class _Records:
             self.storages[key] = self.storage(f"data/{key}")
         storage = self.storages[key]
         if count * _item_bytes(dtype) > storage.size_bytes:
-            raise Damaged(f"storage {key} of {count} values has {storage.size_bytes} bytes")
+            raise Damaged(f"storage {shown(key)} of {count} values has {storage.size_bytes} bytes")
         return TypedStorage(storage, dtype)
 
 
@@ -223,7 +226,7 @@ def _read_pickles(stream: mmap.mmap, *, where: str) -> WeightsFile:
                 "legacy.py of stylegan2-ada-pytorch"
             ) from None
         raise
-    if first == LEGACY_MAGIC:
+    if isinstance(first, int) and first == LEGACY_MAGIC:
         return WeightsFile("torch legacy", legacy.rest(stream, memoryview(stream)))
     if legacy.storages:
         raise UserError(f"{where}: is a pickle whose tensors are not in it; get the whole file")
@@ -235,7 +238,8 @@ def _nested_storage(where: str) -> Callable[[bytes], TypedStorage]:
 
     def read_bytes(data: bytes) -> TypedStorage:
         legacy, stream = _Legacy(where, names=table(None)), io.BytesIO(data)
-        if legacy.load(stream) != LEGACY_MAGIC:
+        magic = legacy.load(stream)
+        if not (isinstance(magic, int) and magic == LEGACY_MAGIC):
             raise Damaged("a storage within it is in no known format")
         found = legacy.rest(stream, memoryview(data))
         if not isinstance(found, TypedStorage):
@@ -267,11 +271,12 @@ class _Legacy:
             self.storages[key] = TypedStorage(storage, dtype)
         found = self.storages[key]
         if found.dtype != dtype:
-            raise Damaged(f"storage {key} is named with two types")
+            raise Damaged(f"storage {shown(key)} is named with two types")
         if part is None:
             return found
-        _, first, _ = part
-        return found._replace(first=first)
+        if not (isinstance(part, tuple) and len(part) == 3):
+            raise Damaged(f"a view of storage {shown(key)} is a {shown(part)}")
+        return found._replace(first=sizes(part[1:2])[0])
 
     def rest(self, stream: mmap.mmap | io.BytesIO, data: memoryview) -> Any:
         """All that follows the first pickle; fills the storages.
@@ -280,14 +285,15 @@ class _Legacy:
           UserError: if it is of another version, or cut off.
         """
         version = self.load(stream)
-        if version != LEGACY_VERSION:
+        if not (isinstance(version, int) and version == LEGACY_VERSION):
             raise UserError(
                 f"{self.where}: is of PyTorch's file version {shown(version)}, want "
                 f"{LEGACY_VERSION}; save it with another version of PyTorch"
             )
         self.load(stream)  # byte order and sizes of the writing machine; storages do not follow it
         content, keys = self.load(stream), self.load(stream)
-        if not isinstance(keys, list) or set(map(str, keys)) != set(self.storages):
+        known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not known or set(keys) != set(self.storages):
             raise UserError(f"{self.where}: does not hold the storages it names; get it again")
         start = stream.tell()
         for key in keys:
@@ -316,7 +322,7 @@ def _read_safetensors(data: memoryview, *, where: str) -> dict[str, Tensor]:
         }
     except (Damaged, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{where}: its header is damaged ({shown(error)}); get the file again"
+            f"{where}: its header is damaged ({shown(str(error))}); get the file again"
         ) from None
 
 
@@ -338,5 +344,5 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path}: cannot be read as arrays ({shown(error)}); get the file again"
+            f"{path}: cannot be read as arrays ({shown(str(error))}); get the file again"
         ) from None

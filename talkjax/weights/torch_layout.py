@@ -2,7 +2,8 @@
 
 Driven by the shapes of the net that shall be filled (`jax.eval_shape` of its init): each of
 its leaves names one key of the state dict. A leaf without its key, a key without its leaf and
-a shape that differs are errors; only BatchNorm's step counters are ignored, and reported.
+a shape that differs are errors, as are weights that are no floats and negative variances; only
+BatchNorm's step counters are ignored, and reported.
 
 Source of the key names: jinny960812/SyncTalkFace@9d5d08d, Rudrabha/Wav2Lip@5c90fa9.
 """
@@ -16,6 +17,7 @@ from flax import traverse_util
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
+from talkjax.weights.inert_pickle import shown
 
 State = Mapping[str, np.ndarray]
 
@@ -43,10 +45,17 @@ SHOWN_PROBLEMS = 5
 
 
 class Source(NamedTuple):
-    """Where a leaf comes from: the key, and how the array is laid out there."""
+    """Where a leaf comes from: the key, and how the array is laid out there.
+
+    A layout raises `Unfit` for an array that it is not made for.
+    """
 
     key: str
     layout: Callable[[np.ndarray], np.ndarray]
+
+
+class Unfit(Exception):
+    """An array is none that its layout, or its leaf, can take; the text says what is wanted."""
 
 
 class Imported(NamedTuple):
@@ -123,21 +132,41 @@ def import_memory(state: State, like: Tree, *, where: str) -> Imported:
     return fill_nets(state, {"memory": like}, sources, where=where)
 
 
-def conv_layout(weight: np.ndarray) -> np.ndarray:
-    """OIHW -> HWIO; a 3-D OIDHW kernel over stacked frames -> HW(DI)O."""
-    if weight.ndim == 5:
-        o, i, d, h, w = weight.shape
-        return weight.transpose(3, 4, 2, 1, 0).reshape(h, w, d * i, o)
-    return weight.transpose(2, 3, 1, 0)
+def of_shape(*sides: int | None, change: Callable[[np.ndarray], np.ndarray]):
+    """A layout for arrays with these sides, None for any; it refuses others."""
+    wanted = f"({', '.join('any' if side is None else str(side) for side in sides)})"
+
+    def layout(array: np.ndarray) -> np.ndarray:
+        pairs = zip(array.shape, sides, strict=False)
+        if array.ndim != len(sides) or any(want not in (None, got) for got, want in pairs):
+            raise Unfit(wanted)
+        return change(array)
+
+    return layout
 
 
-def transposed_conv_layout(weight: np.ndarray) -> np.ndarray:
-    """(in, out, kh, kw) -> HWIO of the plain convolution over the stretched input."""
-    return weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+def of_rank(rank: int, change: Callable[[np.ndarray], np.ndarray]):
+    """A layout for arrays of this rank; it refuses others."""
+    return of_shape(*[None] * rank, change=change)
+
+
+def _stacked_frames(weight: np.ndarray) -> np.ndarray:
+    o, i, d, h, w = weight.shape
+    return weight.transpose(3, 4, 2, 1, 0).reshape(h, w, d * i, o)
 
 
 def as_is(array):
     return array
+
+
+# (out, in) -> (in, out)
+dense_layout = of_rank(2, np.transpose)
+# OIHW -> HWIO
+conv_layout = of_rank(4, lambda weight: weight.transpose(2, 3, 1, 0))
+# A 3-D kernel OIDHW over stacked frames -> HW(DI)O
+clip_conv_layout = of_rank(5, _stacked_frames)
+# (in, out, kh, kw) -> HWIO of the plain convolution over the stretched input
+transposed_conv_layout = of_rank(4, lambda weight: weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1))
 
 
 def fill_nets(
@@ -171,23 +200,36 @@ def fill_nets(
                 problems.append(f"{source.key} is missing")
                 continue
             unused.discard(source.key)
-            array = source.layout(state[source.key]) if state[source.key].ndim else None
-            if array is None or array.shape != leaf.shape:
-                got = state[source.key].shape if array is None else array.shape
-                problems.append(f"{source.key} has shape {got} here, want {leaf.shape}")
-                continue
-            filled[path] = np.ascontiguousarray(array, dtype=leaf.dtype)
+            try:
+                filled[path] = _laid_out(state[source.key], source.layout, path, leaf)
+            except Unfit as problem:
+                problems.append(f"{source.key} {problem}")
         nets[net] = traverse_util.unflatten_dict(filled)
-    problems += [f"{key} is not used by the net" for key in sorted(unused)]
+    problems += [f"{shown(key)} is not used by the net" for key in sorted(unused)]
     if problems:
-        shown = "; ".join(problems[:SHOWN_PROBLEMS])
+        first = "; ".join(problems[:SHOWN_PROBLEMS])
         more = len(problems) - SHOWN_PROBLEMS
         raise UserError(
-            f"{where}: does not fit the nets {sorted(sources)}: {shown}"
+            f"{where}: does not fit the nets {sorted(sources)}: {first}"
             + (f"; and {more} more" if more > 0 else "")
             + "; check that the file and the model settings belong together"
         )
     return Imported(nets, tuple(sorted(key for key in state if key.endswith(IGNORED_SUFFIX))))
+
+
+def _laid_out(array: np.ndarray, layout, path: tuple[str, ...], leaf) -> np.ndarray:
+    """The array as a leaf of the net. Raises Unfit, with all of the text, if it is none."""
+    if array.dtype.kind != "f":
+        raise Unfit(f"holds {array.dtype}, want floats")
+    try:
+        found = layout(array)
+    except Unfit as wanted:
+        raise Unfit(f"has shape {array.shape}, want {wanted}") from None
+    if found.shape != leaf.shape:
+        raise Unfit(f"has shape {found.shape} here, want {leaf.shape}")
+    if path[0] == "batch_stats" and path[-1] == "var" and (found < 0).any():
+        raise Unfit("holds negative variances")
+    return np.ascontiguousarray(found, dtype=leaf.dtype)
 
 
 def _block_source(path, prefix: str, *, transposed: bool = False) -> Source:
@@ -214,7 +256,8 @@ def _critic_source(path) -> Source:
 
 def _lip_source(path) -> Source:
     if path[1] == "stem":
-        return _layer_source(path, "lip_encoder.0")
+        source = _layer_source(path, "lip_encoder.0")
+        return source._replace(layout=clip_conv_layout) if path[-1] == "kernel" else source
     # 0 is the stem and 1 drops its time axis
     return _sequential_source(path, "lip_encoder", 2)
 
@@ -249,4 +292,4 @@ def _memory_source(path, prefix: str) -> Source:
     if len(path) == 2:
         return Source(f"{prefix}{path[1]}", as_is)
     key = f"{prefix}{MEMORY_LAYERS[path[1]]}.{LEAVES[path[2]]}"
-    return Source(key, np.transpose if path[2] == "kernel" else as_is)
+    return Source(key, dense_layout if path[2] == "kernel" else as_is)

@@ -4,13 +4,15 @@ Source of the layouts: torch/_utils.py, torch/serialization.py, torch/storage.py
 (and their older forms); torch_utils/persistence.py of NVlabs/stylegan3@c233a91.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from talkjax.weights.inert_pickle import Damaged, Inert, Named, checked_key
-from talkjax.weights.tensors import DTYPES, Storage, Tensor, view
+from talkjax.weights.inert_pickle import Damaged, Inert, Named, checked_key, shown
+from talkjax.weights.tensors import DTYPES, Storage, Tensor, sizes, view
 
 STORAGE_DTYPES = {
     "FloatStorage": "float32",
@@ -33,6 +35,8 @@ PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
 MODULE_CLASSES = "torch.nn.modules."
 TENSORFLOW_NETWORK = "dnnlib.tflib.network.Network"
 NUMPY_CORES = ("numpy.core.", "numpy._core.")
+# Bool, integers, floats and complex numbers, as numpy's pickles name them.
+NUMPY_CODE = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 
 
 class TypedStorage(NamedTuple):
@@ -47,10 +51,14 @@ class DtypeOfNumpy(Inert):
     """numpy's dtype; its state holds the byte order."""
 
     def as_dtype(self) -> np.dtype:
-        code = self.args[0]
-        dtype = np.dtype(code) if isinstance(code, str) else None
-        if dtype is None or dtype.kind not in "biufc":
-            raise Damaged(f"a numpy array has the dtype {code!r}")
+        code = self.args[0] if self.args else None
+        known = isinstance(code, str) and NUMPY_CODE.fullmatch(code)
+        try:
+            dtype = np.dtype(code) if known else None
+        except TypeError:  # of a width that there is not
+            dtype = None
+        if dtype is None:
+            raise Damaged(f"a numpy array has the dtype {shown(code)}")
         order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
         return dtype.newbyteorder(order) if order in ("<", ">") else dtype
 
@@ -62,7 +70,14 @@ class ArrayOfNumpy(Inert):
         if not (isinstance(self.state, tuple) and len(self.state) == 5):
             raise Damaged("a numpy array has no content")
         _, shape, dtype, fortran, data = self.state
-        return _numpy_array(data, dtype, shape, order="F" if fortran else "C")
+        return _numpy_array(data, dtype, shape, order="F" if fortran is True else "C")
+
+    def count(self) -> int:
+        """How many values it says to have; 2, which is no single number, where it is damaged."""
+        try:
+            return math.prod(sizes(self.state[1]))
+        except (Damaged, TypeError, LookupError):
+            return 2
 
 
 def storage_dtype(name: str) -> tuple[bool, np.dtype | None]:
@@ -122,13 +137,14 @@ def _set(args: tuple) -> set:
 
 
 def _counter(args: tuple) -> dict:
-    return dict(args[0]) if args else {}
+    return {checked_key(key): value for key, value in args[0].items()} if args else {}
 
 
 def _typed(storage: Any, offset: Any) -> tuple[Storage, np.dtype, int]:
     """(bytes, their type, the first value of a tensor that starts at `offset`)."""
     if not isinstance(storage, TypedStorage):
         raise Damaged("a tensor has no storage")
+    (offset,) = sizes((offset,))
     return storage.storage, storage.dtype or DTYPES["uint8"], storage.first + offset
 
 
@@ -136,7 +152,7 @@ def _rebuild_tensor(args: tuple) -> Tensor:
     """(storage, offset, size, stride), and in v2 requires_grad, hooks and maybe metadata."""
     storage, offset, size, stride, *rest = args
     if len(rest) > 2 and rest[2]:
-        raise Damaged(f"a tensor has the metadata {rest[2]}, which is not read here")
+        raise Damaged(f"a tensor has the metadata {shown(rest[2])}, which is not read here")
     data, dtype, first = _typed(storage, offset)
     return view(data, dtype, first, shape=size, strides=stride)
 
@@ -146,7 +162,7 @@ def _rebuild_tensor_v3(args: tuple) -> Tensor:
     storage, offset, size, stride, _, _, dtype, *_ = args
     name = dtype.name.removeprefix("torch.") if isinstance(dtype, Named) else ""
     if name not in DTYPES:
-        raise Damaged(f"a tensor has the dtype {dtype}")
+        raise Damaged(f"a tensor has the dtype {shown(dtype)}")
     data, _, first = _typed(storage, offset)
     return view(data, DTYPES[name], first, shape=size, strides=stride)
 
@@ -161,20 +177,25 @@ def _rebuild_from_type(args: tuple) -> Any:
     """(function, class, its arguments, state): a tensor of a subclass, or with attributes."""
     function, _, inner, _ = args
     if not (isinstance(function, Named) and function.name in TENSOR_MAKERS):
-        raise Damaged(f"a tensor is made by {function}")
+        raise Damaged(f"a tensor is made by {shown(function)}")
     return TENSOR_MAKERS[function.name](inner)
 
 
 def _persistent_object(args: tuple) -> Inert:
     """NVIDIA's {"type", "version", "module_src", "class_name", "state"}; the source is dropped."""
     (meta,) = args
-    return Inert(str(meta["class_name"]), state=meta["state"])
+    if not isinstance(meta["class_name"], str):
+        raise Damaged(f"a class is called {shown(meta['class_name'])}")
+    return Inert(meta["class_name"], state=meta["state"])
 
 
 def _numpy_array(data: Any, dtype: Any, shape: Any, *, order: str) -> np.ndarray:
     if not (isinstance(dtype, DtypeOfNumpy) and isinstance(data, (bytes, bytearray))):
         raise Damaged("a numpy array is not one of plain numbers")
-    found = np.frombuffer(bytes(data), dtype.as_dtype()).reshape(shape, order=order)
+    shape, kind = sizes(shape), dtype.as_dtype()
+    if len(data) != math.prod(shape) * kind.itemsize:
+        raise Damaged(f"a numpy array of shape {shape} has {len(data)} bytes")
+    found = np.frombuffer(bytes(data), kind).reshape(shape, order=order)
     return found.astype(found.dtype.newbyteorder("="))
 
 

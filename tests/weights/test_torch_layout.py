@@ -118,7 +118,7 @@ def test_3d_kernels_over_stacked_frames_give_the_3d_result():
         for column in range(2):
             patch = clip[0, :, row : row + 3, column : column + 3]  # t h w c
             want[row, column] = np.einsum("thwc,octhw->o", patch, weight)
-    kernel = torch_layout.conv_layout(weight)
+    kernel = torch_layout.clip_conv_layout(weight)
     stacked = np.concatenate([clip[:, i] for i in range(5)], axis=-1)
     got = jax.lax.conv_general_dilated(
         stacked, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
