@@ -62,6 +62,8 @@ def test_a_folder_without_index_is_no_data_set(tmp_path):
     assert f"`talkjax prepare {tmp_path} OUT" in text
     (tmp_path / "prepare.json").write_text("{}")
     assert "not finished" in _fails(tmp_path)
+    (tmp_path / "clips.json").write_text("{}")
+    assert "holds videos" in _fails(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1}', "\x00\x01"])
