@@ -81,3 +81,28 @@ def nvidia_critic_state():
         if leaf != "kernel":
             out[f"{names[layer]}.{leaf}"] = value
     return out | {"b16.resample_filter": TAPS, "b8.skip.resample_filter": TAPS}
+
+
+def nvidia_state():
+    """{key: array} of G_ema."""
+    shapes = {"mapping.w_avg": (WIDTH,), "synthesis.b4.const": (CHANNELS[4], 4, 4)}
+    for i in (0, 1):
+        shapes |= {f"mapping.fc{i}.weight": (WIDTH, WIDTH), f"mapping.fc{i}.bias": (WIDTH,)}
+    filters = []
+    for size, channels in CHANNELS.items():
+        below = CHANNELS[max(size // 2, 4)]
+        filters.append(f"synthesis.b{size}.resample_filter")
+        layers = {"conv0": (channels, below, 3, 3), "conv1": (channels, channels, 3, 3)}
+        layers["torgb"] = (3, channels, 1, 1)
+        for name, shape in layers.items():
+            layer = f"synthesis.b{size}.{name}"
+            if layer == "synthesis.b4.conv0":
+                continue
+            shapes |= {f"{layer}.weight": shape, f"{layer}.bias": shape[:1]}
+            shapes |= {f"{layer}.affine.weight": (shape[1], WIDTH)}
+            shapes |= {f"{layer}.affine.bias": shape[1:2]}
+            if name != "torgb":
+                shapes |= {f"{layer}.noise_strength": (), f"{layer}.noise_const": (size, size)}
+                filters.append(f"{layer}.resample_filter")
+    state = {key: np.asarray(array) for key, array in filled(shapes, {}).items()}
+    return state | dict.fromkeys(filters, TAPS)
