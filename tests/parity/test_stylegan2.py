@@ -16,6 +16,8 @@ from talkjax.weights import stylegan2
 pytestmark = pytest.mark.parity
 
 W_ATOL, PICTURE_ATOL, ACTIVATION_ATOL, LOGIT_ATOL = 3e-5, 5e-4, 1e-4, 4e-6
+# With plain weights everything is smaller, the styles the most.
+PLAIN_W_ATOL, PLAIN_PICTURE_ATOL = 3e-9, 4e-6
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +201,23 @@ def test_nvidia_pictures(nvidia, recorded, pictures, name):
     near(got, nhwc(recorded[f"nv2/img_{name}"]), PICTURE_ATOL)
 
 
-@pytest.mark.parametrize("count", [8, 2, 1])
+@pytest.mark.slow
+def test_rosinality_nets_of_plain_weights(recorded, golden_weights, pictures):
+    """Every tensor by the recording's general rule, noise and constant too: all keys in place."""
+    state = golden_weights("stylegan2", "rosinality_G64_plain")
+    net, variables, _ = generator(state | {"latent_avg": recorded["G/in_truncation_latent"]})
+    ws = mapped(net, variables, recorded["G/in_z"])
+    near(ws[:, 0], recorded["plain/G_w"], PLAIN_W_ATOL)
+    for name, styles in (("z", ws), ("wplus", recorded["G/in_wplus"])):
+        got = pictures(net, variables, styles, maps(recorded))
+        near(got, nhwc(recorded[f"plain/G_img_{name}"]), PLAIN_PICTURE_ATOL)
+    net, variables, _ = discriminator(golden_weights("stylegan2", "rosinality_D64_plain"))
+    score = jax.jit(lambda v, x: net.apply(v, x, train=False))
+    logits = score(variables, nhwc(recorded["D/in_img"]))
+    near(logits, recorded["plain/D_out_b8"][:, 0], LOGIT_ATOL)
+
+
+@pytest.mark.parametrize("count", [8, 4, 2, 1])
 def test_rosinality_scores(rosinality_critic, recorded, count):
     net, variables, ignored = rosinality_critic
     assert len(ignored) == 8 and all(key.endswith("kernel") for key in ignored)
@@ -217,12 +235,13 @@ def test_rosinality_scores(rosinality_critic, recorded, count):
         near(layers["block_64"][:2, ::2, ::2, ::32], nhwc(recorded["D/res1_slice"]), LOGIT_ATOL)
 
 
-def test_nvidia_scores(recorded, golden_weights):
+@pytest.mark.parametrize("count", [8, 2])
+def test_nvidia_scores(recorded, golden_weights, count):
     net, variables, ignored = discriminator(golden_weights("stylegan2", "nvlabs_stylegan2_D64"))
     assert len(ignored) == 18 and all(key.endswith("resample_filter") for key in ignored)
     score = jax.jit(lambda v, x: net.apply(v, x, train=False))
-    logits = score(variables, nhwc(recorded["D/in_img"])[:2])
-    near(logits, recorded["nv2/D_out_b2"][:, 0], LOGIT_ATOL)
+    logits = score(variables, nhwc(recorded["D/in_img"])[:count])
+    near(logits, recorded[f"nv2/D_out_b{count}"][:, 0], LOGIT_ATOL)
 
 
 def in_nvidia_format(state):
