@@ -242,7 +242,7 @@ class _Machine:
             self.stack.append(target.make(args))
         except UserError:
             raise
-        except (TypeError, ValueError, LookupError, OverflowError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
             raise Damaged(f"{shown(target)} is given what it cannot take: {error}") from None
 
     def reduce(self, _) -> None:

@@ -54,6 +54,13 @@ class View:
         self.base, self.offset, self.shape, self.strides = base, offset, shape, strides
 
 
+class Raw:
+    """Opcodes as they are."""
+
+    def __init__(self, opcodes):
+        self.opcodes = opcodes
+
+
 class Parameter:
     """A tensor wrapped as torch.nn.Parameter."""
 
@@ -102,6 +109,8 @@ class Writer:
         return b"".join(self.one(key) + self.one(item) for key, item in value.items())
 
     def _special(self, value):
+        if isinstance(value, Raw):
+            return value.opcodes
         if isinstance(value, Name):
             if value.stacked:
                 return self.one(value.module) + self.one(value.attribute) + b"\x93"
