@@ -5,6 +5,10 @@
 
 InfoNCE alone, other moments of the same clip among the negatives, linear ends, a learned
 temperature. The authors' net and numbers are not published: sizes are those of the BCE critic.
+`full` has 32 clips of 9 windows, each window against 8 others of its clip and 279 of other clips
+(as specified: 256 windows, 8 shifted sounds beside each).
+Differs: those 8 are windows of the batch, from anywhere in the clip, not 3 to 15 frames away; the
+few that are nearer than 3 frames do not count.
 
 Variants: `full` (published size of SyncTalkFace's critic, 128 px, a GPU), `cpu` (64 px, two
 cores), `sharp` (as cpu, mouths from 96 px crops), `overfit` (as cpu, 50 clips: must pass before a
@@ -26,4 +30,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     config.loss_weights.fit.update(bce=0.0, contrast=1.0)
     config.model.temperature = 0.07  # at first
     config.model.sync.update(ends="linear", learned_temperature=True)
+    if variant == "full":
+        config.data.update(batch_size=32, windows_per_clip=9)
+        config.model.min_gap_frames = 3
     return config

@@ -178,14 +178,16 @@ def fifty_clips(config: ConfigDict, *, steps: int) -> ConfigDict:
 
 def no_jitter() -> dict[str, float]:
     """All frames as they are."""
-    return dict(brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0)
+    place = dict(scale=0.0, shift=0.0, blur_px=0.0, flip=0.0)
+    return dict(brightness=0.0, contrast=0.0, colour=0.0) | place
 
 
 def light_jitter() -> dict[str, float]:
     """What one camera and one cropper do from day to day."""
-    return dict(brightness=0.1, contrast=0.15, colour=0.05, scale=0.04, shift=0.02, blur_px=0.0)
+    return no_jitter() | dict(brightness=0.1, contrast=0.15, colour=0.05, scale=0.04, shift=0.02)
 
 
 def strong_jitter() -> dict[str, float]:
-    """Views for `visual` (papers' numbers: colour 20 %, 4 of 128 px, blur)."""
-    return dict(brightness=0.1, contrast=0.2, colour=0.2, scale=0.05, shift=0.03, blur_px=0.7)
+    """Views for `visual` (papers' numbers: colour 20 %, 4 of 128 px, blur); unmirrored."""
+    moved = dict(scale=0.05, shift=0.03, blur_px=0.7)
+    return no_jitter() | dict(brightness=0.1, contrast=0.2, colour=0.2) | moved

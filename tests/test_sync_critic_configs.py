@@ -19,6 +19,11 @@ MODULES = {
     for path in sorted(FOLDER.glob("sync_critic_*.py"))
 }
 VARIANTS = [(name, variant) for name, module in MODULES.items() for variant in module.VARIANTS]
+SMOKE_NET = {
+    name: value
+    for name, value in sync_critic_grid.smoke_sync().items()
+    if name.startswith(("face_", "audio_"))
+}
 EVERY_SETTING = set(flat(plain(sync_critic_grid.get_config("full").model)))
 
 
@@ -71,6 +76,64 @@ def test_fifty_clips_are_learnt_and_judged_by_heart(name):
     assert config.data.split == config.validation.split == "train[:50]"
     assert config.run.required.startswith("accuracy>=")
     assert not any(config.model.jitter.values())
+
+
+def test_the_negatives_and_views_are_as_specified_at_full_size_only():
+    full, cpu = (sync_critic_contrastive_grid.get_config(one) for one in ("full", "cpu"))
+    assert full.data.windows_per_clip - 1 == 8 and full.model.min_gap_frames == 3
+    assert cpu.data.windows_per_clip == 6 and cpu.model.min_gap_frames == 2
+    for name, module in MODULES.items():
+        for variant in module.VARIANTS:
+            flip = 0.5 if "context" in name and variant == "full" else 0.0
+            assert module.get_config(variant).model.jitter.flip == flip
+
+
+def shrunk(config: str, workdir: pathlib.Path, **changes: object) -> list[str]:
+    """The command line of a real variant, with the sizes of smoke and two steps."""
+    small = {
+        "data.path": "fake://50x48?size=32",
+        "data.image_size": 32,
+        "data.batch_size": 8,
+        "data.keep_decoded_mb": 0.0,
+        "model.image_size": 32,
+        "run.steps": 2,
+        "validation.batches": 1,
+        **{f"model.sync.{k}": v for k, v in SMOKE_NET.items()},
+        **changes,
+    }
+    sizes = [f"--config.{name}={value}" for name, value in small.items()]
+    return [f"--config={FOLDER / config}", f"--workdir={workdir}", *sizes]
+
+
+@pytest.mark.slow
+def test_the_gate_says_fail_and_why_then_pass(tmp_path, capsys):
+    argv = shrunk("sync_critic_grid.py:overfit", tmp_path / "gate")
+    assert main.main(argv) == 1  # two steps do not learn fifty clips by heart
+    said = capsys.readouterr().err
+    assert "FAIL: accuracy is" in said and "at least 0.9 was required" in said
+    assert "usual causes" in said
+    # the same run, asked for less than a coin gives
+    assert main.main([*argv, "--config.run.required=accuracy>=0"]) == 0
+    assert "PASS: accuracy is" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sync_critic_grid", "sync_critic_context_grid"])
+def test_near_begins_from_a_run_of_the_critic(name, tmp_path):
+    """At a rate of 0 it ends as the net that it began from, its temperature and all."""
+    assert main.main([f"--config={FOLDER / name}.py:smoke", f"--workdir={tmp_path / 'first'}"]) == 0
+    begins = {"init_from": tmp_path / "first", "optim.sync.learning_rate": 0.0}
+    assert main.main(shrunk(f"{name}.py:near", tmp_path / "near", **begins)) == 0
+    first, near = (load_trained(tmp_path / one) for one in ("first", "near"))
+    assert near.step == 2 and 0.0 <= near.scores["retrieval"] <= 1.0
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), near.params, first.params
+    )
+    lines = [
+        json.loads(line) for line in (tmp_path / "near/metrics.jsonl").read_text().splitlines()
+    ]
+    (chance,) = {line["fit/retrieval_chance"] for line in lines if "fit/total" in line}
+    assert chance == pytest.approx(1 / 16)  # near misses: 16 windows, one frame apart
 
 
 @pytest.mark.slow

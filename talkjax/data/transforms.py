@@ -269,11 +269,6 @@ def mirror(pictures: np.ndarray, mirrored: bool) -> np.ndarray:
     return pictures[:, :, ::-1] if mirrored else pictures
 
 
-def _recompressed(pictures: np.ndarray, *, quality: int) -> np.ndarray:
-    encode, decode = simplejpeg.encode_jpeg, simplejpeg.decode_jpeg
-    return np.stack([decode(encode(p, quality=quality, colorsubsampling="420")) for p in pictures])
-
-
 def mel_of(record: Clip, frames: np.ndarray, mel_frames: int) -> np.ndarray:
     windows = mel_windows(record.mel, mel_start(frames), mel_frames=mel_frames)
     return windows.astype(np.float32, order="C")

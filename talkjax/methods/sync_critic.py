@@ -277,13 +277,21 @@ def net_settings(sync: Mapping[str, object]) -> dict[str, object]:
     return {name: getattr(net, name) for name in sorted(names)}
 
 
+# The gate before a long run. Which config file the run is of, its values do not say.
+FIFTY_CLIPS_FIRST = (
+    "next run `talkjax train --config CONFIG.py:overfit --workdir runs/overfit` with this run's "
+    "config file and data: fifty clips, PASS, or FAIL and why. If it fails, or this was it, "
+)
 TRAINING_SCORES = ("accuracy", "accuracy_at_half", "retrieval")
 
 
 def alerts(values: Mapping[str, float]) -> dict[str, str | None]:
     """What a report or a validation gives reason to warn of: {kind: a warning, or None}."""
     found = alerts_at_chance(
-        values, judge="the critic", then_try="a lower --config.optim.sync.learning_rate"
+        values,
+        judge="the critic",
+        first=FIFTY_CLIPS_FIRST,
+        then_try="a lower --config.optim.sync.learning_rate",
     )
     named = {name.removeprefix("fit/"): value for name, value in values.items()}
     for kind, scalar, wrong, text in REASONS:

@@ -12,7 +12,11 @@ from jaxtyping import Float
 
 from talkjax.arrays import Array, Key
 
-UNCHANGED = dict(brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0)
+UNCHANGED = dict(
+    brightness=0.0, contrast=0.0, colour=0.0, scale=0.0, shift=0.0, blur_px=0.0, flip=0.0
+)
+# Folded into a view's key; beside those of the two halves it is split into.
+FLIP_DRAW = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +30,16 @@ class Jitter:
       scale: relative, rows and columns by themselves.
       shift: of the crop, rows and columns, as a fraction of its side.
       blur_px: a triangle's half width grows from 1 px by up to this.
+      flip: probability that a view is mirrored, left for right. Runs saved before it could be
+        chosen have none.
 
     Source: the views of papers' critic (CALS, as read: colour +-20 %, shifts of 4 of 128 px,
-    blur). Differs: no JPEG, which cannot be done on the device.
+    blur, horizontal flip of the window). Differs: no JPEG of quality 60-95. Both views are made on
+    the device of the one window that the host decoded; to recompress them each by itself (as
+    data/jpeg.py does for SyncNet) the host would have to make and send both.
+
+    Raises:
+      ValueError: if `flip` is no probability.
     """
 
     brightness: float
@@ -37,6 +48,11 @@ class Jitter:
     scale: float
     shift: float
     blur_px: float
+    flip: float = 0.0
+
+    def __post_init__(self):
+        if not 0.0 <= self.flip <= 1.0:
+            raise ValueError(f"model.jitter.flip: got {self.flip}, want a probability, 0 to 1")
 
     @property
     def moves(self) -> bool:
@@ -45,7 +61,7 @@ class Jitter:
 
     @property
     def changes(self) -> bool:
-        return self.moves or self.colours
+        return self.moves or self.colours or bool(self.flip)
 
     @property
     def colours(self) -> bool:
@@ -69,6 +85,8 @@ def view(
     """
     place_key, colour_key = jax.random.split(key)
     top, bottom, left, right = region_px
+    if jitter.flip:  # of the whole crop, for a region may lie to one side of it
+        clips = _mirrored_at_random(jax.random.fold_in(key, FLIP_DRAW), clips, jitter.flip)
     if jitter.moves:
         rows, columns = _placements(place_key, clips, jitter=jitter, region_px=region_px)
         clips = jnp.einsum("byh,bthwc->btywc", rows, clips)
@@ -111,6 +129,12 @@ def _recoloured(key: Key, clips, jitter: Jitter):
     clips = clips * gain
     mean = jnp.mean(clips, axis=(1, 2, 3, 4), keepdims=True)
     return jnp.clip((clips - mean) * contrast + mean + lift, 0.0, 1.0)
+
+
+def _mirrored_at_random(key: Key, clips, probability: float):
+    """All frames of a clip left for right, or none."""
+    mirrored = jax.random.bernoulli(key, probability, (clips.shape[0], 1, 1, 1, 1))
+    return jnp.where(mirrored, clips[:, :, :, ::-1], clips)
 
 
 def _uniform(key: Key, shape: tuple[int, ...]):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 CHANCE, CHANCE_MARGIN = 0.5, 0.05
 UNSEEN_REMEDY = "If it is good on its training clips, it knows them by heart: prepare more clips"
 LEARNING_REMEDY = (
-    "If it still is after half the steps, stop it; see with `talkjax doctor` whether sound and "
+    "If it still is after half the steps, stop it; {}see with `talkjax doctor` whether sound and "
     "picture are in step, then try {}, or more clips"
 )
 
 
 def alerts_at_chance(
-    values: Mapping[str, float], *, judge: str, then_try: str
+    values: Mapping[str, float], *, judge: str, then_try: str, first: str = ""
 ) -> dict[str, str | None]:
     """{where: the warning, or None where the judge is better}, of each accuracy in `values`.
 
@@ -21,12 +21,13 @@ def alerts_at_chance(
         ranked rightly.
       judge: what it is called, with its article.
       then_try: the setting to change when it does not learn its training clips.
+      first: what to do before anything else, as words that others follow.
     """
     found = {}
     for name, accuracy in values.items():
         if not name.endswith("/accuracy"):
             continue
-        where, remedy = "its training clips", LEARNING_REMEDY.format(then_try)
+        where, remedy = "its training clips", LEARNING_REMEDY.format(first, then_try)
         if name.startswith("eval/"):
             where, remedy = "the validation clips", UNSEEN_REMEDY
         found[where] = (

@@ -16,12 +16,14 @@ FEWEST_STEPS = 50
 class Alerts:
     """What there is to warn of, and has not been warned of yet.
 
-    A warning is given once while it holds, and again only if it went away and came back.
+    A warning is given once while it holds, again if it went away and came back, and again at the
+    end of the run, whose last words should say what is wrong with it.
     """
 
     def __init__(self, find: FindAlerts | None, *, steps: int):
         self._find = find if steps >= FEWEST_STEPS else None
         self._first_step = min(max(FIRST_STEPS, FIRST_SHARE * steps), steps)
+        self._steps = steps
         self._holding: set[str] = set()
 
     def new(self, step: int, values: Mapping[str, float]) -> list[str]:
@@ -29,7 +31,8 @@ class Alerts:
         if self._find is None or step < self._first_step:
             return []
         found = self._find(values)
-        fresh = [text for kind, text in found.items() if text and kind not in self._holding]
+        said = set() if step >= self._steps else self._holding
+        fresh = [text for kind, text in found.items() if text and kind not in said]
         self._holding -= found.keys()
         self._holding |= {kind for kind, text in found.items() if text}
         return fresh

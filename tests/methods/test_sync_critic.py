@@ -24,6 +24,9 @@ def make_windows(batch):
 def test_a_coin_is_called_a_coin():
     (warning,) = sync_critic.alerts({"fit/accuracy": 0.51}).values()
     assert "51.0%" in warning and "learning_rate" in warning
+    # the gate, before anything else
+    gate = warning.index("next run `talkjax train --config CONFIG.py:overfit")
+    assert gate < warning.index("talkjax doctor") < warning.index("learning_rate")
     (warning,) = sync_critic.alerts({"eval/val/accuracy": 0.5}).values()
     assert "by heart" in warning
     assert list(sync_critic.alerts({"fit/accuracy": 0.9}).values()) == [None]

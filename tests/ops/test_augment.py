@@ -93,3 +93,31 @@ def test_a_moved_region_shows_what_lies_beside_it(region):
         np.testing.assert_allclose(steps, 1 / 64, atol=1e-5)
     else:  # below the crop its edge goes on
         np.testing.assert_allclose(steps[:, : bottom - top - 4], 1 / 64, atol=1e-5)
+
+
+def test_a_flip_mirrors_the_whole_crop_of_about_so_many_clips():
+    """Left for right before the region is cut, all frames of a clip alike."""
+    clips = jnp.asarray(np.random.default_rng(0).random((64, 2, 32, 32, 3)), jnp.float32)
+    half, region = dataclasses.replace(NONE, flip=0.5), (10, 20, 4, 20)
+    seen = _view(half, region=region, clips=clips)
+    as_is = np.asarray(clips)[:, :, 10:20, 4:20]
+    mirrored = np.asarray(clips)[:, :, 10:20, ::-1][:, :, :, 4:20]
+    flips = [np.array_equal(one, other) for one, other in zip(seen, mirrored, strict=True)]
+    stays = [np.array_equal(one, other) for one, other in zip(seen, as_is, strict=True)]
+    assert sum(flips) + sum(stays) == 64 and 16 < sum(flips) < 48
+    always = _view(dataclasses.replace(NONE, flip=1.0), region=region, clips=clips)
+    np.testing.assert_array_equal(always, mirrored)
+
+
+def test_a_flip_leaves_the_other_draws_as_they_were():
+    """So that a run without it is the run that it was."""
+    unflipped = [dataclasses.replace(ALL, flip=flip) for flip in (0.0, 1e-9)]
+    np.testing.assert_array_equal(_view(unflipped[0]), _view(unflipped[1]))
+    # settings of runs from before it was one
+    assert ALL.flip == 0.0 and not NONE.changes and dataclasses.replace(NONE, flip=0.5).changes
+
+
+@pytest.mark.parametrize("flip", [-0.1, 1.5])
+def test_a_flip_is_a_probability(flip):
+    with pytest.raises(ValueError, match=r"model\.jitter\.flip"):
+        dataclasses.replace(NONE, flip=flip)

@@ -34,3 +34,10 @@ def test_a_trial_of_a_few_steps_says_nothing():
 def test_nothing_is_said_in_the_first_steps():
     assert Alerts(low, steps=60_000).new(11_999, {"x": 1.0}) == []
     assert Alerts(low, steps=60_000).new(12_000, {"x": 1.0}) == ["only 1.0"]
+
+
+def test_the_end_says_again_what_was_said_long_ago():
+    alerts = Alerts(low, steps=1000)
+    said = [alerts.new(step, {"x": 1.0}) for step in (300, 999, 1000)]
+    assert said == [["only 1.0"], [], ["only 1.0"]]
+    assert alerts.new(1000, {"x": 9.0}) == []
