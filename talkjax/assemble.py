@@ -12,6 +12,7 @@ import pathlib
 import pkgutil
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import jax
 import numpy as np
@@ -124,6 +125,7 @@ def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -
         data_settings=prepared,
         copy=copy_experts,
     )
+    initial, began_from = load_initial(config.init_from)
     return Job(
         method=method,
         settings=settings,
@@ -137,19 +139,25 @@ def make_job(config: ConfigDict, *, workdir: pathlib.Path, copy_experts: bool) -
         data_settings=prepared,
         experts=experts.nets,
         expert_identities=experts.identities,
-        initial=load_initial(config.init_from),
+        initial=initial,
+        began_from=began_from,
     )
 
 
-def load_initial(path: str) -> Nets:
-    """config.init_from: the nets of another run to begin from; "" begins from nothing."""
+def load_initial(path: str) -> tuple[Nets, dict[str, Any] | None]:
+    """config.init_from: the nets of another run to begin from; "" begins from nothing.
+
+    Returns:
+      The nets, and the public weights that are in them (`Trained.began_from`).
+    """
     if not path:
-        return {}
+        return {}, None
     trained = checkpoint.load_trained(path)
-    return {
+    nets = {
         net: {"params": trained.params[net], "vars": trained.model_vars[net]}
         for net in trained.params
     }
+    return nets, trained.public_origin
 
 
 def make_data(config: ConfigDict, *, split: str, seed: int) -> pipeline.TrainIterator:

@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 from talkjax import assemble, dry_run
 from talkjax.command_line import check_blocks, read_and_check
 from talkjax.errors import UserError
-from talkjax.train.files import plain, read_json
+from talkjax.train.damage import read_object
+from talkjax.train.files import plain
 from talkjax.train.loop import check_config, fit
 from talkjax.train.metrics import show_duration
 from talkjax.train.required import RequirementMissed
@@ -38,7 +39,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
     if (workdir / "config.json").exists():
         # Before the data is opened and an expert copied; `fit` checks the checkpoint's own.
         check_config(
-            read_json(workdir / "config.json"),
+            read_object(
+                workdir / "config.json", remedy="delete it: each checkpoint keeps the config"
+            ),
             plain(config),
             workdir=workdir,
             allow_change=allow_config_change,

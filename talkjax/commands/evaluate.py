@@ -114,11 +114,7 @@ def evaluate(args: argparse.Namespace, *, track: Callable) -> int:
     path = args.workdir or args.checkpoint
     trained = load_trained(path, step=args.step)
     check_method(trained, path)
-    if args.syncnet is not None and trained.config.method in JUDGES:
-        raise UserError(
-            f"{path}: holds a {trained.config.method}, which makes no frames that --syncnet could "
-            "judge; leave it out, or give the checkpoint of a generator"
-        )
+    _check_judges(args, trained.config.method, path)
     source = open_source(args.data, args.split)
     image_size = int(trained.config.data.image_size)
     if trained.config.method == SYNCNET_METHOD:
@@ -170,8 +166,20 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--{flag}: got {value}, want at least {low}")
 
 
+def _check_judges(args: argparse.Namespace, method: str, path: pathlib.Path) -> None:
+    """Raises UserError if judges were given for what is itself a judge."""
+    given = {"--judge": args.judge, "--syncnet": args.syncnet, "--lip-reader": args.lip_reader}
+    for flag, judge in given.items():
+        if judge is not None and method in JUDGES:
+            raise UserError(
+                f"{path}: holds a {method}, which makes no frames that {flag} could judge; leave "
+                "it out, or give the checkpoint of a generator"
+            )
+
+
 def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) -> dict[str, Any]:
     from talkjax.commands import evaluation_parts as parts
+    from talkjax.commands import labels
     from talkjax.evals import critic_report, report
 
     critic = parts.make_critic(trained)
@@ -182,7 +190,7 @@ def _critic(args: argparse.Namespace, trained: Any, clips: Any, protocol: dict) 
     protocol |= report.measuring_protocol(
         seed=args.seed, reference_frame=args.reference_frame, sync_stride=1
     )
-    protocol |= critic_report.protocol()
+    protocol |= critic_report.protocol() | {"critic": {"label": labels.critic_label(protocol)}}
     contents = report.metrics(found, protocol=protocol, seed=args.seed)
     contents["offset_histogram"] = critic_report.offset_histogram(found, seed=args.seed)
     contents["injected_shifts"] = critic_report.injected_shifts(found, seed=args.seed)
@@ -206,10 +214,11 @@ def _syncnet(
             seed=args.seed,
             on_clip_done=bar.step,
         )
-    protocol |= {"syncnet": judge.identity(), "chance": lse_report.CHANCE, "seed": args.seed}
+    protocol |= {"syncnet": judge.identity(), "seed": args.seed} | lse_report.protocol()
     contents = report.metrics(found, protocol=protocol, seed=args.seed)
     histogram = critic_report.offset_histogram(found, seed=args.seed, key="lse_offset")
-    return contents | {"offset_histogram": histogram}
+    shifts = critic_report.injected_shifts(found, seed=args.seed)
+    return contents | {"offset_histogram": histogram, "injected_shifts": shifts}
 
 
 def _reader(

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from talkjax.commands.evaluate import CRITIC_METHOD
+from talkjax.commands.labels import critic_label, public_origins
 from talkjax.data.source import Source, data_settings, open_source
 from talkjax.data.transforms import decode_frames
 from talkjax.errors import UserError
@@ -151,7 +152,8 @@ def find_judges(
         independence = f"none, since {part}"
     else:
         independence = "other weights and seed than the training's critics"
-    identity = subject(judge, path=given) | {"independence": independence}
+    identity = subject(judge, path=given)
+    identity |= {"independence": independence, "label": critic_label(identity)}
     return [Judge(make_critic(judge), suffix, identity)]
 
 
@@ -159,16 +161,15 @@ def _training_critics(model: pathlib.Path) -> list[Judge]:
     folders = {p.name: p for p in sorted((model / "experts").glob("*")) if p.is_dir()}
     critics = {name: load_trained(path) for name, path in folders.items()}
     critics = {name: c for name, c in critics.items() if c.config.method == CRITIC_METHOD}
-    return [
-        Judge(
-            make_critic(critic),
-            # Two training critics cannot share a name.
-            TRAINING_CRITIC_SUFFIX + (f"_{name}" if len(critics) > 1 else ""),
-            subject(critic, path=folders[name])
-            | {"independence": f"none, since it is expert {name} of the training"},
-        )
-        for name, critic in critics.items()
-    ]
+    found = []
+    for name, critic in critics.items():
+        # Two training critics cannot share a name.
+        suffix = TRAINING_CRITIC_SUFFIX + (f"_{name}" if len(critics) > 1 else "")
+        identity = subject(critic, path=folders[name])
+        identity |= {"independence": f"none, since it is expert {name} of the training"}
+        identity |= {"label": critic_label(identity)}
+        found.append(Judge(make_critic(critic), suffix, identity))
+    return found
 
 
 def _part_in_training(
@@ -307,7 +308,7 @@ def _write_linear(path: pathlib.Path, key: str, model: baselines.LinearLips) -> 
 
 
 def subject(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
-    """Which weights these are."""
+    """Which weights these are; "origin" or "began_from" if public ones are in them."""
     return {
         "method": str(trained.config.method),
         "checkpoint": str(path),
@@ -316,7 +317,7 @@ def subject(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
         "validation_scores": dict(trained.scores),
         "weights_sha256": fingerprint(trained.params),
         "trained_on": dict(trained.data_settings),
-    }
+    } | public_origins(trained)
 
 
 def provenance() -> dict[str, Any]:

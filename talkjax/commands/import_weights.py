@@ -21,11 +21,9 @@ KIND is one of
 {kinds}"""
 # How the data are read on which a critic of a method is measured.
 VALIDATION_BATCHES = 8
-SAMPLING = {
-    "sync_critic": dict(sampler="sync"),
-    "syncnet": dict(sampler="sync_mfcc", jpeg_quality=(20, 95)),
-}
+CRITIC_METHOD = "sync_critic"
 READING = dict(
+    sampler="sync",
     batch_size=8,
     windows_per_clip=4,
     consecutive=False,
@@ -47,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
     parser.add_argument(
         "--data",
-        help="a prepared data set: crops will be cut as its are; the accuracy of wav2lip-expert "
-        "and syncnet is measured on it, which an expert of a training needs",
+        help="a prepared data set: crops will be cut as its are; the accuracy of a "
+        "wav2lip-expert, and of no other kind, is measured on it, which an expert of a training "
+        "needs",
     )
     parser.add_argument("--split", default="val", help="split of --data to measure (default: val)")
     parser.add_argument("--licence", help="terms of this very file (default: those known of KIND)")
@@ -183,10 +182,10 @@ def _measured(trained: Any, data: str, *, split: str) -> Any:
     from talkjax import assemble
     from talkjax.train.rng import root_key, stream
 
-    if trained.config.method not in SAMPLING:
+    if trained.config.method != CRITIC_METHOD:
         return trained
     config = ConfigDict(trained.config.to_dict())
-    config.data.update(READING | SAMPLING[trained.config.method] | {"path": data})
+    config.data.update(READING | {"path": data})
     scores_fn = jax.jit(assemble.build_method(config).scores_fn)
     batches = assemble.make_data(config, split=split, seed=0)
     found = []

@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
         "parameters": {net: count_values(tree) for net, tree in trained.params.items()},
         "scores": trained.scores,
         "origin": trained.origin,
+        "began_from": trained.began_from,
     }
     if args.json:
         print(json.dumps(facts))
@@ -29,5 +30,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"weights  {facts['weights']}, parameters: {nets}")
     for name, value in sorted(trained.scores.items()):
         print(f"{name}  {value:.4f}")
-    print("\n".join(as_text(trained.origin)) if trained.origin else "trained with TalkJAX")
+    if trained.origin is None:
+        begun = "" if trained.began_from is None else ", begun from public weights:"
+        print(f"trained with TalkJAX{begun}")
+    if trained.public_origin is not None:
+        print("\n".join(as_text(trained.public_origin)))
     return 0

@@ -103,7 +103,11 @@ def find_critic(
     trained = load_trained(path)
     method = str(trained.config.method)
     if method != CRITIC_METHOD:
-        raise UserError(f"{path}: holds a {method}, want a {CRITIC_METHOD} as --critic")
+        raise UserError(
+            f"{path}: holds a {method}, want a {CRITIC_METHOD} as --critic; train one with "
+            "configs/sync_critic_grid.py (a SyncNet gives its verdicts in `talkjax score` and "
+            "`talkjax evaluate --syncnet`)"
+        )
     for key in SAME_CROPS:
         theirs, ours = trained.data_settings.get(key), crops.get(key)
         if theirs != ours:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from talkjax.commands.evaluate import SYNCNET_METHOD
+from talkjax.commands.labels import begun_from, public_origins
 from talkjax.data.source import data_settings
 from talkjax.errors import UserError
 from talkjax.evals import image_quality, lse
@@ -44,7 +45,8 @@ class Judge(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What has to stand beside its numbers: public weights, or what it was trained on."""
+        """What has to stand beside its numbers: public weights, or what it was trained on, and
+        the public weights that it began from."""
         if self.trained.origin is not None:
             origin = self.trained.origin
             return (
@@ -53,9 +55,11 @@ class Judge(NamedTuple):
             )
         how = self.trained.data_settings
         people = f" ({how['train_identities']} people)" if "train_identities" in how else ""
+        began = self.trained.began_from
         return (
             f"trained here on {self.trained.config.data.path}{people}, {self.net.image_size} px, "
-            f"step {self.trained.step}; not comparable with published LSE"
+            f"step {self.trained.step}{'' if began is None else f', {begun_from(began)}'}; not "
+            "comparable with published LSE"
         )
 
     def prepare(self, frames_u8):
@@ -65,7 +69,6 @@ class Judge(NamedTuple):
     def identity(self) -> dict[str, Any]:
         """Who judges, for a report's protocol."""
         trained = self.trained
-        known = {} if trained.origin is None else {"origin": dict(trained.origin)}
         return {
             "label": self.label,
             "checkpoint": str(self.path),
@@ -75,7 +78,7 @@ class Judge(NamedTuple):
             "validation_scores": dict(trained.scores),
             "trained_on": dict(trained.data_settings),
             "protocol": protocol(),
-        } | known
+        } | public_origins(trained)
 
 
 def load_judge(path: pathlib.Path, *, step: int | None = None) -> Judge:

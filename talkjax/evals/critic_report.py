@@ -8,7 +8,7 @@ retrieval and shifts 1/31, the accuracies and above_shuffled 0.5.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,14 +111,8 @@ def _values(clip: _Heard, other: _Heard | None) -> dict[str, dict[str, float]]:
         "accuracy_ranked": pairs.ranked,
     }
     truth |= _retrieval(shifted)
-    if clip.offsets:
-        reported = np.array(list(clip.offsets.values()))
-        injected = np.array(list(clip.offsets))
-        truth["shift_found"] = float(np.mean(reported == injected))
-        truth["shift_followed"] = float(np.mean(reported - clip.offsets[0] == injected))
-        truth["shift_error"] = float(np.mean(np.abs(reported - injected)))
-    values = {"ground_truth": truth}
-    values[REPORTED_OFFSETS] = {str(k): float(offset) for k, offset in clip.offsets.items()}
+    truth |= shift_scores(clip.offsets)
+    values = {"ground_truth": truth, REPORTED_OFFSETS: reported_offsets(clip.offsets)}
     if other is None:
         return values
     starts = starts[starts < len(other.sound)]
@@ -128,6 +122,23 @@ def _values(clip: _Heard, other: _Heard | None) -> dict[str, dict[str, float]]:
     truth["above_shuffled"] = float(own > shuffled)
     wrong = sync.shift_distances(face, other.sound, starts)
     return values | {"ground_truth_shuffled": _score(wrong) | _retrieval(wrong)}
+
+
+def shift_scores(offsets: Mapping[int, int]) -> dict[str, float]:
+    """Of {injected shift: reported offset}; {} if the clip was too short for any."""
+    if not offsets:
+        return {}
+    reported, injected = np.array(list(offsets.values())), np.array(list(offsets))
+    return {
+        "shift_found": float(np.mean(reported == injected)),
+        "shift_followed": float(np.mean(reported - offsets[0] == injected)),
+        "shift_error": float(np.mean(np.abs(reported - injected))),
+    }
+
+
+def reported_offsets(offsets: Mapping[int, int]) -> dict[str, float]:
+    """The same as it goes into a clip's values under REPORTED_OFFSETS."""
+    return {str(shift): float(offset) for shift, offset in offsets.items()}
 
 
 def _retrieval(shifted: np.ndarray) -> dict[str, float]:

@@ -65,6 +65,9 @@ DIFFERENCES = (
     ("ground_truth", "ground_truth_shuffled"),
 )
 LSE_HEADING = "LSE by SyncNet"
+# What in the protocol says who gave the sync measures: the judge of a model, the critic of which
+# the report is, or the critics of the training.
+CRITICS = ("judge", "critic", "training_critic")
 TABLES = (
     ("Pictures", ("psnr", "ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_centred")),
     (
@@ -313,15 +316,14 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         ]
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
-            if heading == LSE_HEADING:
-                # Scores of different judges cannot be compared, so the judge stands beside them.
-                heading = f"{heading}: {contents['protocol']['syncnet']['label']}"
-            parts += [f"## {heading}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
+            title = _with_judges(heading, keys, contents["protocol"])
+            parts += [f"## {title}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
     differences = contents["differences"]
     keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]
     if keys:
         table = _table(differences, list(differences), keys, with_intervals=several)
-        parts += ["## Paired differences", "", *table, ""]
+        title = _with_judges("Paired differences", keys, contents["protocol"])
+        parts += [f"## {title}", "", *table, ""]
     if "lip_reading" in contents:
         reader = contents["protocol"]["lip_reader"]
         parts += lip_reading.markdown(contents["lip_reading"], reader=reader)
@@ -338,6 +340,22 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         )
     parts += [f"* failed: {clip}: {reason}" for clip, reason in failed.items()]
     return "\n".join(parts) + "\n"
+
+
+def _with_judges(heading: str, keys: Sequence[str], protocol: Mapping[str, Any]) -> str:
+    """The heading of a table with who gave its scores: those of two judges cannot be compared."""
+    judges = []
+    if any(key.startswith("sync_") for key in keys):
+        labelled = {name: protocol[name] for name in protocol if name.startswith(CRITICS)}
+        judges += [
+            f"{name.replace('_', ' ')} {who['label']}"
+            for name, who in labelled.items()
+            if isinstance(who, Mapping)
+        ]
+    if any(key.startswith("lse_") for key in keys):
+        who = protocol["syncnet"]["label"]
+        judges.append(who if heading == LSE_HEADING else f"{LSE_HEADING}: {who}")
+    return f"{heading}: {'; '.join(judges)}" if judges else heading
 
 
 def _is_of(key: str, base: str) -> bool:

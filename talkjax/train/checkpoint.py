@@ -3,8 +3,8 @@
 A workdir holds `checkpoints/<step>/` (orbax) with the items `state`, `data` (the iterator's
 state, JSON), `config` (the resolved config, JSON) and `about` (JSON: format version, table of
 leaves, last validation and its step, how the data were prepared, which frozen experts took
-part). `load_trained` reads it and the export of `trained.py` alike; neither needs anything
-beside it.
+part, which public weights it began from). `load_trained` reads it and the export of `trained.py`
+alike; neither needs anything beside it.
 
 orbax's v0 manager is used, here only: its v1 is still announced as subject to change.
 """
@@ -23,6 +23,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
+from talkjax.train.damage import check_keys, named
 from talkjax.train.files import hashable
 from talkjax.train.sharding import leaf_path
 from talkjax.train.state import TrainState
@@ -36,18 +37,24 @@ from talkjax.train.trained import (
     write_export,
 )
 
+OTHER_STEP = "remove this folder to use an earlier step, or train again"
 ITEMS = ("state", "data", "config", "about")
 CHECKPOINTS = "checkpoints"
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A run as it was saved: its state on the devices, and what lay beside it."""
+    """A run as it was saved: its state on the devices, and what lay beside it.
+
+    Attributes:
+      about: all notes of the checkpoint.
+    """
 
     state: TrainState
     data_state: Any
     config: dict[str, Any]
     scores: dict[str, Any]
+    about: dict[str, Any]
 
 
 class Checkpoints:
@@ -95,18 +102,19 @@ class Checkpoints:
         scores: Mapping[str, Any],
         data_settings: Mapping[str, Any],
         experts: Mapping[str, Any],
+        began_from: Mapping[str, Any] | None,
     ) -> None:
         """Starts to save; the state may be donated at once.
 
         Args:
           data_settings: how the data were prepared, as JSON.
           scores: {"step", "values"} of the last validation, or {}.
-          experts: who the frozen nets are, see `Trained.experts`.
+          experts, began_from: as in `Trained`.
         """
         if step in self._manager.all_steps():
             return
         about = {"scores": dict(scores), "data_settings": dict(data_settings)}
-        about |= {"experts": dict(experts)}
+        about |= {"experts": dict(experts), "began_from": began_from and dict(began_from)}
         about |= {"format": FORMAT_VERSION, "leaves": _leaf_table(state)}
         self._manager.save(
             step,
@@ -128,29 +136,33 @@ class Checkpoints:
         """The run at `step`, placed as the abstract state's shardings say.
 
         Raises:
-          UserError: listing every leaf that is missing, left over or of another shape.
+          UserError: listing every leaf that is missing, left over or of another shape; or if the
+            checkpoint is damaged.
         """
         folder = self._manager.directory / str(step)
-        notes = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                data=ocp.args.JsonRestore(),
-                config=ocp.args.JsonRestore(),
-                about=ocp.args.JsonRestore(),
-            ),
-        )
-        check_about(notes.about, folder)
-        _check_leaves(notes.about["leaves"], _leaf_table(abstract), folder)
-        state = self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        ).state
-        return Restored(state, notes.data["iterator"], notes.config, notes.about["scores"])
+        with named(folder, remedy=OTHER_STEP):
+            notes = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    data=ocp.args.JsonRestore(),
+                    config=ocp.args.JsonRestore(),
+                    about=ocp.args.JsonRestore(),
+                ),
+            )
+            check_about(notes.about, folder)
+            _check_leaves(notes.about["leaves"], _leaf_table(abstract), folder)
+            state = self._manager.restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            ).state
+            about = notes.about
+            return Restored(state, notes.data["iterator"], notes.config, about["scores"], about)
 
     def read_config(self, *, step: int) -> dict[str, Any]:
         """The config that was saved with a step."""
-        return self._manager.restore(
-            step, args=ocp.args.Composite(config=ocp.args.JsonRestore())
-        ).config
+        with named(self._manager.directory / str(step), remedy=OTHER_STEP):
+            return self._manager.restore(
+                step, args=ocp.args.Composite(config=ocp.args.JsonRestore())
+            ).config
 
     def reached_preemption(self, step: int) -> bool:
         """True at the same step in all processes once any was told to stop (distributed runs)."""
@@ -311,18 +323,12 @@ def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
                 f"{folder / CHECKPOINTS}: no checkpoint at step {step}, there are: {there}; give "
                 "one of them with --step"
             )
-        notes = {
-            saved: manager.restore(
-                saved,
-                args=ocp.args.Composite(
-                    config=ocp.args.JsonRestore(), about=ocp.args.JsonRestore()
-                ),
-            )
-            for saved in steps
-        }
+        looked_at = steps if step is None else [step]
+        notes = {saved: _read_notes(manager, folder, step=saved) for saved in looked_at}
         chosen = _choose_step(notes) if step is None else step
         check_about(notes[chosen].about, folder)
-        state = _restore_nets(manager, step=chosen)
+        with named(folder / CHECKPOINTS / str(chosen), remedy=OTHER_STEP):
+            state = _restore_nets(manager, step=chosen)
     about = notes[chosen].about
     return Trained(
         config=ml_collections.ConfigDict(hashable(notes[chosen].config)),
@@ -332,7 +338,19 @@ def _load_workdir(folder: pathlib.Path, *, step: int | None) -> Trained:
         scores=scores_at(chosen, about["scores"]),
         data_settings=about["data_settings"],
         experts=about.get("experts"),
+        began_from=about.get("began_from"),
     )
+
+
+def _read_notes(manager: ocp.CheckpointManager, folder: pathlib.Path, *, step: int) -> Any:
+    place = folder / CHECKPOINTS / str(step)
+    with named(place, remedy=OTHER_STEP):
+        items = ocp.args.Composite(config=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
+        notes = manager.restore(step, args=items)
+    wanted = {"config": {"method": str, "run": dict}, "about": {"format": int, "scores": dict}}
+    for item, keys in wanted.items():
+        check_keys(notes[item], keys, where=place / item, remedy=OTHER_STEP)
+    return notes
 
 
 def _choose_step(notes: Mapping[int, Any]) -> int:
@@ -344,7 +362,10 @@ def _choose_step(notes: Mapping[int, Any]) -> int:
 
 def _restore_nets(manager: ocp.CheckpointManager, *, step: int) -> dict[str, Any]:
     """Parameters, variables and averages as numpy; the optimizer state stays on the disk."""
-    saved = manager.item_metadata(step).state.tree
+    metadata = manager.item_metadata(step).state
+    if metadata is None:
+        raise ValueError("the state has no _METADATA")
+    saved = metadata.tree
     wanted = {part: saved[part] for part in ("params", "model_vars", "ema")}
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)

@@ -47,7 +47,3 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(temporary, path)
-
-
-def read_json(path: str | os.PathLike) -> Any:
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))

@@ -46,6 +46,8 @@ class Job:
       experts: {name: {"params", "vars"}}, frozen.
       expert_identities: who they are, see `Trained.experts`; goes with each checkpoint.
       initial: {net: {"params", "vars"}} to begin from, for some of the nets; {} for none.
+      began_from: the public weights that are in them, see `Trained.began_from`; goes with each
+        checkpoint.
     """
 
     method: Method
@@ -61,3 +63,4 @@ class Job:
     experts: Nets
     expert_identities: Mapping[str, Mapping[str, Any]]
     initial: Nets = dataclasses.field(default_factory=dict)
+    began_from: Mapping[str, Any] | None = None

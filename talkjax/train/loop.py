@@ -22,7 +22,7 @@ from talkjax.errors import UserError
 from talkjax.train import sharding
 from talkjax.train.alerts import Alerts, FindAlerts
 from talkjax.train.begin import begin, placed_state
-from talkjax.train.checkpoint import Checkpoints, scores_at
+from talkjax.train.checkpoint import Checkpoints, Restored, scores_at
 from talkjax.train.files import flat, plain, write_json
 from talkjax.train.job import Job, RunSettings
 from talkjax.train.metrics import MetricsWriter, Progress, Window
@@ -91,11 +91,14 @@ def fit(
     placed, shardings = placed_state(job)
     start = checkpoints.latest_step()
     if start is None:
-        start, scores, state = 0, {}, begin(job, shardings)
+        start, scores, state, began_from = 0, {}, begin(job, shardings), job.began_from
     else:
         saved = checkpoints.read_config(step=start)
         check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
-        state, scores = _resume(checkpoints, placed, data, step=start, workdir=workdir)
+        restored = _resume(checkpoints, placed, data, step=start, workdir=workdir)
+        state, scores = restored.state, restored.scores
+        # It stays, whatever config.init_from says now; older versions kept no note of it.
+        began_from = restored.about.get("began_from", job.began_from)
     if jax.process_index() == 0:
         write_json(workdir / "config.json", job.config)
 
@@ -140,6 +143,7 @@ def fit(
             scores=scores,
             data_settings=job.data_settings,
             experts=job.expert_identities,
+            began_from=began_from,
         )
 
     with contextlib.ExitStack() as stack:
@@ -213,13 +217,13 @@ def _resume(
     *,
     step: int,
     workdir: pathlib.Path,
-) -> tuple[TrainState, Any]:
-    """The state saved at a step and its scores; the data go on from there."""
+) -> Restored:
+    """What was saved at a step; the data go on from there."""
     restored = checkpoints.restore(placed, step=step)
     data.set_state(restored.data_state)
     if int(restored.state.step) != step:
         raise UserError(f"{workdir}: checkpoint {step} holds step {int(restored.state.step)}")
-    return restored.state, restored.scores
+    return restored
 
 
 def jit_step(job: Job, shardings: TrainState) -> Any:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -19,10 +19,13 @@ import numpy as np
 
 from talkjax.arrays import Tree
 from talkjax.errors import UserError
-from talkjax.train.files import hashable, plain, read_json, write_json
+from talkjax.train.damage import REMEDY, check_keys, read_arrays, read_object
+from talkjax.train.files import hashable, plain, write_json
 
 FORMAT_VERSION = 1
 ARRAYS_FILE = "params.npz"
+# Of the notes of an export; those of a workdir keep another form of the scores.
+ABOUT_KEYS = {"step": int, "scores": dict, "data_settings": dict, "empty": list}
 # config.method of bare nets, as some public weights are.
 NO_METHOD = "none"
 
@@ -42,6 +45,9 @@ class Trained:
         "step", "source"}}; {} if there were none, None if it is not known.
       origin: of public weights, where they are from, under which terms, and what of their file
         was left out (`weights/manifest.py`); None for what was trained here.
+      began_from: the origin of the public weights that its training began from
+        (config.init_from), itself or by way of other trainings; None if there were none, or if
+        it is of a version that kept no note of it.
     """
 
     config: ml_collections.ConfigDict
@@ -52,6 +58,12 @@ class Trained:
     data_settings: dict[str, Any]
     experts: dict[str, dict[str, Any]] | None
     origin: dict[str, Any] | None = None
+    began_from: dict[str, Any] | None = None
+
+    @property
+    def public_origin(self) -> dict[str, Any] | None:
+        """The public weights that are in it: imported, or begun from; terms go with them."""
+        return self.origin if self.origin is not None else self.began_from
 
 
 def fingerprint(params: Mapping[str, Tree]) -> str:
@@ -89,7 +101,7 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
         write_json(temporary / "config.json", plain(trained.config))
         about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
         about |= {"data_settings": trained.data_settings, "experts": trained.experts}
-        about |= {"origin": trained.origin}
+        about |= {"origin": trained.origin, "began_from": trained.began_from}
         write_json(temporary / "about.json", about | {"empty": empty})
         os.replace(temporary, out)
     finally:
@@ -100,16 +112,17 @@ def read_export(folder: pathlib.Path) -> Trained:
     """Reads what `write_export` wrote.
 
     Raises:
-      UserError: if it is of another format, or says too little.
+      UserError: if it is of another format, damaged, or says too little.
     """
-    about = read_json(folder / "about.json")
+    about = read_object(folder / "about.json")
+    check_keys(about, {"format": int}, where=folder / "about.json")
     check_about(about, folder)
-    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as arrays:
-        flat: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-    flat |= {name: flax.traverse_util.empty_node for name in about["empty"]}
-    tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+    check_keys(about, ABOUT_KEYS, where=folder / "about.json")
+    config = read_object(folder / "config.json")
+    check_keys(config, {"method": str}, where=folder / "config.json")
+    tree = _read_nets(folder / ARRAYS_FILE, empty=about["empty"])
     return Trained(
-        config=ml_collections.ConfigDict(hashable(read_json(folder / "config.json"))),
+        config=ml_collections.ConfigDict(hashable(config)),
         params=tree["params"],
         model_vars=tree["vars"],
         step=about["step"],
@@ -117,7 +130,22 @@ def read_export(folder: pathlib.Path) -> Trained:
         data_settings=about["data_settings"],
         experts=about.get("experts"),
         origin=about.get("origin"),
+        began_from=about.get("began_from"),
     )
+
+
+def _read_nets(path: pathlib.Path, *, empty: Sequence[str]) -> dict[str, dict[str, Tree]]:
+    """{"params", "vars"}, each keyed by net."""
+    flat: dict[str, Any] = read_arrays(path)
+    flat |= {name: flax.traverse_util.empty_node for name in empty}
+    foreign = sorted(name for name in flat if name.split("/")[0] not in ("params", "vars"))
+    if foreign or not any(name.startswith("params/") for name in flat):
+        found = ", ".join(foreign[:3]) or "none"
+        raise UserError(
+            f"{path}: found arrays that are no net's ({found}), want params/... and vars/...; "
+            f"{REMEDY}"
+        )
+    return {"vars": {}} | flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
 def check_method(trained: Trained, path: os.PathLike | str) -> None:

@@ -21,6 +21,7 @@ from talkjax.weights import torch_layout
 from tests.weights import torch_writer
 from tests.weights.toy_expert import AUDIO, FACE, expert_state
 from tests.weights.toy_stylegan import rosinality_state
+from tests.weights.toy_syncnet import syncnet_state
 
 DATA = "fake://8x40?size=96"
 
@@ -249,3 +250,10 @@ def test_settings_are_those_that_the_methods_configs_have():
     assert plain(wav2lip.PUBLISHED_CRITIC) == {key: full[key] for key in wav2lip.PUBLISHED_CRITIC}
     authors = plain(synctalkface_grid.get_config("authors").model)
     assert authors["disc"] == plain(wav2lip.PUBLISHED_DISCRIMINATOR)
+
+
+def test_a_kind_that_is_not_measured_says_so(tmp_path, capsys):
+    path = torch_writer.write_zip(tmp_path / "syncnet.model", syncnet_state(last_kernel=6))
+    assert run("syncnet", path, tmp_path / "out", "--data", DATA) == 0
+    assert "this kind is not measured on it" in capsys.readouterr().out
+    assert checkpoint.load_trained(tmp_path / "out").scores == {}
