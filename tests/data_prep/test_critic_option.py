@@ -158,7 +158,10 @@ def test_a_critic_of_other_crops_is_refused_whatever_is_asked(export, crops):
 def test_a_model_that_is_no_critic_is_refused(export, untrained):
     config = untrained.config.copy_and_resolve_references()
     config.method = "synctalkface"
-    with pytest.raises(UserError, match="holds a synctalkface, want a sync_critic as --critic"):
+    with pytest.raises(
+        UserError,
+        match=r"holds a synctalkface, want a sync_critic as --critic; train one with configs/sync_",
+    ):
         listening.find_critic(export(config=config), crops=CROPS, any_critic=True)
 
 

@@ -207,7 +207,13 @@ def test_sync_keys_say_who_judged(tmp_path):
     assert "sync_distance_training_critic" in row and "sync_distance" not in row
     assert found["protocol"]["judge"] == "none"
     assert found["protocol"]["training_critic"]["step"] == 7
-    assert "training_critic" in (tmp_path / "report" / "report.md").read_text()
+    table = (tmp_path / "report" / "report.md").read_text()
+    kept = workdir / "experts" / "sync"
+    for heading in ("Sync", "Paired differences"):
+        # the differences shown are those of a judge only
+        assert (f"## {heading}: training critic {kept}, step 7, weights " in table) == (
+            heading == "Sync"
+        )
     judge = _export(tmp_path / "judge", "sync_critic", weight=0.25)
     _, found = _run(tmp_path, *flags, "--judge", judge)
     row = found["rows"]["generated"]
@@ -215,6 +221,8 @@ def test_sync_keys_say_who_judged(tmp_path):
     assert found["protocol"]["judge"]["checkpoint"] == str(judge)
     table = (tmp_path / "report" / "report.md").read_text()
     assert "Independence of the judge: unknown" in table
+    who = f"judge {judge}, step 7, weights {fingerprint(load_trained(judge).params)}\n"
+    assert f"## Sync: {who}" in table and f"## Paired differences: {who}" in table
 
 
 def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
@@ -224,8 +232,17 @@ def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
     assert set(found["rows"]) == {"ground_truth", "ground_truth_shuffled"}
     wanted = {"retrieval_window", "retrieval_clip", "accuracy_at_half", "above_shuffled"}
     assert wanted <= found["rows"]["ground_truth"].keys()
-    assert "retrieval_window" in (tmp_path / "report" / "report.md").read_text()
+    table = (tmp_path / "report" / "report.md").read_text()
+    assert "retrieval_window" in table and f"## Sync: critic {critic}, step 7, weights " in table
     assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("flag", ["--syncnet", "--judge", "--lip-reader"])
+def test_a_critic_is_not_judged(tmp_path, flag):
+    critic = _export(tmp_path / "critic", "sync_critic")
+    with pytest.raises(UserError, match=f"holds a sync_critic, which makes no frames that {flag}"):
+        _run(tmp_path, "--checkpoint", critic, flag, tmp_path / "absent")
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_failed_clip_makes_exit_code_3_unless_allowed(tmp_path, capsys):

@@ -218,4 +218,7 @@ def test_a_judge_that_hears_finds_every_clip_and_short_clips_are_named():
         assert truth["retrieval_clip"] == truth["above_shuffled"] == 1.0
         assert truth["retrieval_window"] > 0.2  # chance 1/31; levels repeat, and ties are misses
         assert truth["lse_d_unshifted"] < wrong["lse_d_unshifted"]
-        assert set(wrong) == {"lse_d", "lse_c", "lse_offset", "lse_d_unshifted"}
+        assert wrong["retrieval_window"] < 0.2
+        assert set(wrong) == {
+            *("lse_d", "lse_c", "lse_offset", "lse_d_unshifted", "retrieval_window")
+        }

@@ -27,6 +27,7 @@ ORIGIN = {
     "file": "syncnet_v2.model",
     "source": "joonson/syncnet_python@6efbb1c",
     "sha256": "0123456789abcdef",
+    "licence": "syncnet_python: MIT",
 }
 
 
@@ -244,7 +245,9 @@ def test_evaluation_scores_every_row_and_says_who_judged(tmp_path, judge):
     assert made == pytest.approx(truth, rel=0.02)
     assert found["protocol"]["syncnet"]["checkpoint"] == str(judge)
     table = (tmp_path / "report" / "report.md").read_text()
-    assert "## LSE by SyncNet: trained here on data/toys (3 people), 64 px, step 7; not" in table
+    label = "trained here on data/toys (3 people), 64 px, step 7; not"
+    assert f"## LSE by SyncNet: {label}" in table
+    assert f"## Paired differences: LSE by SyncNet: {label}" in table
 
 
 def test_a_syncnet_gets_a_report_of_its_own(tmp_path, judge):
@@ -254,12 +257,30 @@ def test_a_syncnet_gets_a_report_of_its_own(tmp_path, judge):
     wanted = {"lse_d", "lse_c", "retrieval_clip", "retrieval_window", "above_shuffled"}
     assert wanted <= found["rows"]["ground_truth"].keys()
     assert found["protocol"]["chance"]["retrieval_window"] == 1 / 31
+    assert "cut into sound and picture" in found["protocol"]["shift_found"]
+    # 36 frames have 31 windows, which must be left of a shift
+    assert list(found["injected_shifts"]) == ["0"]
     assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
 
 
-def test_a_judge_is_not_judged(tmp_path, judge):
-    with pytest.raises(UserError, match="holds a syncnet, which makes no frames that --syncnet"):
-        _run(tmp_path, "--checkpoint", judge, "--syncnet", judge, track=_dark_mouth)
+@pytest.mark.parametrize("flag", ["--syncnet", "--judge", "--lip-reader"])
+def test_a_judge_is_not_judged(tmp_path, judge, flag):
+    with pytest.raises(UserError, match=f"holds a syncnet, which makes no frames that {flag}"):
+        _run(tmp_path, "--checkpoint", judge, flag, tmp_path / "absent", track=_dark_mouth)
+    assert not (tmp_path / "report").exists()
+
+
+def test_public_weights_that_were_trained_on_stay_named(tmp_path):
+    tuned = _export(tmp_path / "tuned")
+    about = json.loads((tuned / "about.json").read_text())
+    write_json(tuned / "about.json", about | {"began_from": ORIGIN})
+    judge = syncnet_parts.load_judge(tuned)
+    assert not judge.is_public  # its crops are those of its own training
+    assert judge.label.startswith("trained here on data/toys (3 people), 64 px, step 7, begun from")
+    for text in ("syncnet_v2.model", ORIGIN["source"], "MIT", "0123456789ab", "not comparable"):
+        assert text in judge.label
+    assert judge.identity()["began_from"] == ORIGIN
+    assert "origin" not in judge.identity()
 
 
 def test_an_expert_of_the_training_may_not_judge(tmp_path, judge):

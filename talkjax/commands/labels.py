@@ -1,0 +1,26 @@
+"""What has to stand beside a judge's numbers: who it is, and which public weights are in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from talkjax.train.trained import Trained
+
+
+def critic_label(who: Mapping[str, Any]) -> str:
+    """What has to stand beside the numbers of a critic, of which `subject` says `who` it is."""
+    label = f"{who['checkpoint']}, step {who['step']}, weights {who['weights_sha256']}"
+    return label + (f", {begun_from(who['began_from'])}" if "began_from" in who else "")
+
+
+def begun_from(origin: Mapping[str, Any]) -> str:
+    """Of a training that began from public weights: which, and under which terms they are."""
+    return (
+        f"begun from the public weights {origin['file']} ({origin['source']}; "
+        f"{origin['licence']}), sha256 {origin['sha256'][:12]}"
+    )
+
+
+def public_origins(trained: Trained) -> dict[str, dict[str, Any]]:
+    """The "origin" or "began_from" of its public weights, for a protocol; {} if it has none."""
+    both = {"origin": trained.origin, "began_from": trained.began_from}
+    return {name: dict(origin) for name, origin in both.items() if origin is not None}
