@@ -34,10 +34,10 @@ def _lips() -> ConfigDict:
     config = synctalkface_synthetic.get_config("cpu")
     config.data.path = "demo/data"
     config.experts.sync.update(checkpoint="demo/critic", min_accuracy=0.65)
-    config.run.update(steps=700, validate_every_steps=350, save_every_steps=350)
-    config.run.picture_every_steps = 350
+    config.run.update(steps=850, validate_every_steps=425, save_every_steps=425)
+    config.run.picture_every_steps = 425
     # In so short a run a strong critic or discriminator paints speckle upon open mouths.
-    config.loss_weights.joint.update(sync=0.05, gan=0.01)
+    config.loss_weights.joint.update(sync=0.12, gan=0.02)
     config.model.mouth_weight = 12.0
     gen = config.model.gen
     gen.audio = ConfigDict(dict(channels=(16, 32, 64, 96, 128), repeats=(1, 1, 1, 1)))
@@ -53,7 +53,7 @@ def _lips() -> ConfigDict:
         dict(channels=(16, 24, 48, 64, 64), kernels=(3, 3, 3, 3), patch=2)
     )
     for net, peak in (("gen", 2e-3), ("disc", 5e-4)):
-        common.cosine(config.optim[net], peak=peak, steps=700)
+        common.cosine(config.optim[net], peak=peak, steps=850)
     return config
 
 
