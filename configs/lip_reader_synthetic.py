@@ -6,7 +6,7 @@
 Variants, sized as in lip_reader_grid.py: `full` (mouths at full resolution, a GPU), `cpu` (two
 cores, mouths of 36x48 px), `smoke` (tiny, toy data). The letter a is left out: most of the corpus's
 other sentences have the article. Test faces occur in no other split.
-Measured results, with machine and date: benchmarks/README.md.
+It has not been trained yet.
 """
 
 from ml_collections import ConfigDict

@@ -12,7 +12,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -89,16 +89,15 @@ def fit(
         workdir, keep=settings.keep_checkpoints, best_metric=settings.best_metric
     )
     placed, shardings = placed_state(job)
-    start = checkpoints.latest_step()
-    if start is None:
-        start, scores, state, began_from = 0, {}, begin(job, shardings), job.began_from
-    else:
-        saved = checkpoints.read_config(step=start)
-        check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
-        restored = _resume(checkpoints, placed, data, step=start, workdir=workdir)
-        state, scores = restored.state, restored.scores
-        # It stays, whatever config.init_from says now; older versions kept no note of it.
-        began_from = restored.about.get("began_from", job.began_from)
+    start, state, scores, began_from = _begin_or_resume(
+        job,
+        data,
+        checkpoints,
+        placed=placed,
+        shardings=shardings,
+        workdir=workdir,
+        allow_config_change=allow_config_change,
+    )
     if jax.process_index() == 0:
         write_json(workdir / "config.json", job.config)
 
@@ -208,6 +207,37 @@ def fit(
     if passed:
         progress.say(passed)
     return state
+
+
+class _Start(NamedTuple):
+    """Where a run begins: its step, state, last validation, and what it was fine-tuned from."""
+
+    step: int
+    state: TrainState
+    scores: Mapping[str, Any]
+    began_from: Mapping[str, Any] | None
+
+
+def _begin_or_resume(
+    job: Job,
+    data: DataIterator,
+    checkpoints: Checkpoints,
+    *,
+    placed: TrainState,
+    shardings: TrainState,
+    workdir: pathlib.Path,
+    allow_config_change: bool,
+) -> _Start:
+    """From the last checkpoint, whose config must be the job's, or from nothing."""
+    step = checkpoints.latest_step()
+    if step is None:
+        return _Start(0, begin(job, shardings), {}, job.began_from)
+    saved = checkpoints.read_config(step=step)
+    check_config(saved, job.config, workdir=workdir, allow_change=allow_config_change)
+    restored = _resume(checkpoints, placed, data, step=step, workdir=workdir)
+    # It stays, whatever config.init_from says now; older versions kept no note of it.
+    began_from = restored.about.get("began_from", job.began_from)
+    return _Start(step, restored.state, restored.scores, began_from)
 
 
 def _resume(
