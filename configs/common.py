@@ -19,7 +19,8 @@ def check_variant(variant: str, known: tuple[str, ...]) -> None:
 def run(**settings: str | int) -> ConfigDict:
     """How often what happens; and the length of the run, what it keeps and which step is best."""
     often = dict(log_every_steps=100, validate_every_steps=1_000, save_every_steps=1_000)
-    return ConfigDict(dict(seed=0, profile_steps=(), required="") | often | settings)
+    never = dict(profile_steps=(), required="", after="")
+    return ConfigDict(dict(seed=0) | never | often | settings)
 
 
 def data(**settings: str | int | float) -> ConfigDict:

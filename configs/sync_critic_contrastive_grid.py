@@ -31,6 +31,7 @@ def get_config(variant: str = "full") -> ConfigDict:
     config.model.temperature = 0.07  # at first
     config.model.sync.update(ends="linear", learned_temperature=True)
     if variant == "full":
+        config.run.after = "runs/overfit_contrastive"
         config.data.update(batch_size=32, windows_per_clip=9)
         config.model.min_gap_frames = 3
     return config

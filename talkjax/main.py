@@ -19,6 +19,7 @@ from talkjax.command_line import check_blocks, read_and_check
 from talkjax.errors import UserError
 from talkjax.train.damage import read_object
 from talkjax.train.files import plain
+from talkjax.train.gate import check_gate
 from talkjax.train.loop import check_config, fit
 from talkjax.train.metrics import show_duration
 from talkjax.train.required import RequirementMissed
@@ -46,6 +47,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
             workdir=workdir,
             allow_change=allow_config_change,
         )
+    else:
+        check_gate(config)
     job = assemble.make_job(config, workdir=workdir, copy_experts=True)
     workdir.mkdir(parents=True, exist_ok=True)  # nothing was refused
     data = assemble.make_data(config, split=config.data.split, seed=config.run.seed)

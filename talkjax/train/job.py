@@ -19,6 +19,8 @@ class RunSettings:
     Attributes:
       best_metric: see `Checkpoints`.
       required: "<score>>=<number>": what the last validation must reach, "" for nothing.
+      after: workdir of a run that must have passed before this one begins, "" for none; see
+        `gate.py`.
       profile_steps: (first, last): these steps are traced into `profile/`; () = none.
     """
 
@@ -31,6 +33,7 @@ class RunSettings:
     keep_checkpoints: int
     best_metric: str
     required: str
+    after: str
     profile_steps: Sequence[int]
 
 

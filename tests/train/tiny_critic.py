@@ -20,6 +20,7 @@ def get_config(variant: str = "") -> ConfigDict:
             keep_checkpoints=1,
             best_metric="max:accuracy",
             required="",
+            after="",
             profile_steps=(),
         )
     )

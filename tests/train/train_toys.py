@@ -135,6 +135,7 @@ def gan_job(*, steps=8, devices=None, optimizer="sgd", width=WIDTH, **changes):
         keep_checkpoints=2,
         best_metric="",
         required="",
+        after="",
         profile_steps=(),
     )
     block = SGD | {"name": optimizer, "learning_rate": 0.05}
