@@ -1,9 +1,10 @@
 """Does a judge order models as the known lips do? Spearman of its scores and the lip errors.
 
-Give the reports (`talkjax evaluate --judge --syncnet --out REPORT`) of models of different
-quality on one labelled data set (`talkjax synth`). Every model is a point: its sync scores, and
-how far the lips read off its pictures are from the known ones. Two further points are the same in
-all reports and are taken from the first: the true frames, and a still lower half.
+Give the reports (`talkjax evaluate --judge --syncnet --lip-reader --out REPORT`, one of the
+three or more) of models of different quality on one labelled data set (`talkjax synth`). Every
+model is a point: its scores, and how far the lips read off its pictures are from the known ones.
+Two further points are the same in all reports and are taken from the first: the true frames, and
+a still lower half.
 """
 
 import argparse
@@ -15,16 +16,23 @@ from typing import Any
 import numpy as np
 
 from talkjax.errors import UserError
+from talkjax.evals.lip_reading import ALL_WORDS
 
 # The judge of a score, by its name in the report's protocol: a critic of the training is none.
-JUDGE_OF = {"sync": "judge", "lse": "syncnet"}
+JUDGE_OF = {"sync": "judge", "lse": "syncnet", "words": "lip_reader"}
+# A judge of a report -> the flag of `talkjax evaluate` that it comes from.
+FLAGS = {"judge": "--judge", "syncnet": "--syncnet", "lip_reader": "--lip-reader"}
+# The share of words that a lip reader reads; of its summary, not of the rows.
+WORDS_READ = "words_read"
 # score -> 1 where more of it claims better sync, -1 where less does.
 SCORES = {
     "sync_confidence": 1,
+    "sync_distance": -1,
     "sync_distance_unshifted": -1,
     "lse_c": 1,
     "lse_d": -1,
     "lse_d_unshifted": -1,
+    WORDS_READ: 1,
 }
 ERRORS = {
     "label_opening_error": "mean absolute error of the lip opening, in eye distances",
@@ -34,9 +42,10 @@ SHARED_ROWS = ("ground_truth", "still_hidden")
 FEWEST_MODELS = 5
 DEFINITIONS = {
     "spearman": "rank correlation over the points of score (its sign turned where less is better) "
-    "and error: -1 is the same order throughout",
+    "and error: -1 is the same order throughout; null where all scores are equal",
     "models": "the row `generated` of each report alone",
     "with_ends": "with the true frames (best) and a still lower half (worst)",
+    "left_out": "scores that some reports have and others do not: the reports without them",
 }
 
 
@@ -53,16 +62,28 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             f"reports: got {len(reports)}, want {FEWEST_MODELS} or more models of different quality"
         )
     _same_clips(reports)
-    points = {path: _point(report["rows"]["generated"], path) for path, report in reports.items()}
-    first = next(iter(reports.values()))["rows"]
-    ends = {row: _point(first[row], row) for row in SHARED_ROWS}
-    scores = [name for name in SCORES if all(name in p for p in (*points.values(), *ends.values()))]
+    points = {path: _point(report, "generated", path) for path, report in reports.items()}
+    first = next(iter(reports.values()))
+    ends = {row: _point(first, row, row) for row in SHARED_ROWS}
+    missing = {
+        name: [path for path, point in (points | ends).items() if name not in point]
+        for name in SCORES
+    }
+    scores = [name for name, without in missing.items() if not without]
     if not scores:
-        raise UserError("reports: no sync score is in all; run `talkjax evaluate` with --judge")
+        raise UserError(
+            "reports: no score is in all; run `talkjax evaluate` with the same --judge, --syncnet "
+            "or --lip-reader for each"
+        )
     result = {
         "definitions": DEFINITIONS | ERRORS,
         "judges": _judges(reports, scores),
         "models": {path: _model(report) for path, report in reports.items()},
+        "left_out": {
+            name: without
+            for name, without in missing.items()
+            if 0 < len(without) < len(points | ends)
+        },
         "points": points | ends,
         "spearman": {
             which: {error: _ordered(chosen, scores, error) for error in ERRORS}
@@ -74,9 +95,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """Rank correlation; equal values share their mean rank."""
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Rank correlation; equal values share their mean rank. None where all of one are equal."""
     ranks = [_ranks(np.asarray(values, np.float64)) for values in (x, y)]
+    if any(np.ptp(one) == 0 for one in ranks):
+        return None
     return float(np.corrcoef(*ranks)[0, 1])
 
 
@@ -107,10 +130,14 @@ def _same_clips(reports: Mapping[str, dict[str, Any]]) -> None:
             raise UserError(f"{path}: other clips than {first}; evaluate all on the same data")
 
 
-def _point(row: Mapping[str, Any], name: str) -> dict[str, float]:
+def _point(report: Mapping[str, Any], of: str, name: str) -> dict[str, float]:
+    """Scores and lip errors of a row of a report."""
+    row = report["rows"][of]
     if "label_opening_error" not in row:
         raise UserError(f"{name}: no label_opening_error; the clips need labels (`talkjax synth`)")
     means = {score: row[score]["mean"] for score in SCORES if row.get(score)}
+    read = report.get("lip_reading", {}).get("accuracy", {}).get(of)
+    means |= {} if read is None else {WORDS_READ: read[ALL_WORDS]["mean"]}
     return means | {
         "label_opening_error": row["label_opening_error"]["mean"],
         "one_less_correlation": 1 - row["label_opening_correlation_centred"]["mean"],
@@ -128,7 +155,7 @@ def _judges(
         for path, judge in who.items():
             if judge["weights_sha256"] != who[first]["weights_sha256"]:
                 raise UserError(
-                    f"{path}: another {name} than {first}; evaluate all with the same --{name}"
+                    f"{path}: another {name} than {first}; evaluate all with the same {FLAGS[name]}"
                 )
         judges[name] = who[first]
     return judges

@@ -61,6 +61,7 @@ def get_config(variant: str = "full") -> ConfigDict:
                 face_channels=(32, 64, 128, 256, 512, 512, 512),
                 face_repeats=(0, 2, 3, 2, 2, 2),
                 face_last_kernel=4,
+                face_stem_stride=1,
                 audio_channels=(32, 64, 128, 256, 512),
                 audio_repeats=(2, 2, 2, 2),
                 region=LOWER_HALF,

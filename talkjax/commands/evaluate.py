@@ -214,7 +214,7 @@ def _syncnet(
             seed=args.seed,
             on_clip_done=bar.step,
         )
-    protocol |= {"syncnet": judge.identity(), "seed": args.seed} | lse_report.protocol()
+    protocol |= {"syncnet": judge.identity_on_records(), "seed": args.seed} | lse_report.protocol()
     contents = report.metrics(found, protocol=protocol, seed=args.seed)
     histogram = critic_report.offset_histogram(found, seed=args.seed, key="lse_offset")
     shifts = critic_report.injected_shifts(found, seed=args.seed)
@@ -304,7 +304,8 @@ def _other_judges(
         syncnet = syncnet_parts.find_judge(
             args.syncnet, path, experts=trained.experts, data=args.data
         )
-        row_scores, notes["syncnet"] = syncnet_parts.row_scores(syncnet), syncnet.identity()
+        row_scores = syncnet_parts.row_scores(syncnet)
+        notes["syncnet"] = syncnet.identity_on_records()
     if args.lip_reader is not None:
         from talkjax.commands import reader_parts
 

@@ -14,8 +14,9 @@ DESCRIPTION = """\
 Public PyTorch weights to a TalkJAX checkpoint (a folder as `talkjax export` writes it).
 
 The file is read as data: no pickle in it is executed, and PyTorch is not needed. Every key of
-it is used or listed as ignored, all shapes are checked, and where it is from goes with the
-checkpoint: `talkjax inspect weights --checkpoint OUT` shows it.
+it is used or listed as ignored, and all shapes are checked. Its sha256 and where it is from go
+with the checkpoint, and `talkjax inspect weights --checkpoint OUT` shows them. Nothing in a file
+tells where it was got: say it with --source, else it is marked as assumed.
 
 KIND is one of
 {kinds}"""
@@ -50,7 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "needs",
     )
     parser.add_argument("--split", default="val", help="split of --data to measure (default: val)")
-    parser.add_argument("--licence", help="terms of this very file (default: those known of KIND)")
+    parser.add_argument(
+        "--source",
+        metavar="TEXT",
+        help="where this very file was got, an address for example (default: where the public "
+        "files with its layout are from, marked as assumed)",
+    )
+    parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="terms of this very file (default: those known of the public files with its layout, "
+        "marked as assumed)",
+    )
     parser.add_argument(
         "--ignore",
         metavar="ENTRY",
@@ -72,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         args.file,
         data=args.data,
         split=args.split,
-        licence=args.licence,
+        source=_stated(args.source, "--source"),
+        licence=_stated(args.licence, "--licence"),
         ignore=tuple(args.ignore),
     )
     if args.out.exists():
@@ -100,10 +113,14 @@ def import_file(
     *,
     data: str | None,
     split: str,
+    source: str | None,
     licence: str | None,
     ignore: tuple[str, ...],
 ) -> Any:
     """A file of public weights as a `Trained`.
+
+    Args:
+      source, licence: where the file was got and its terms, as far as its importer says so.
 
     Raises:
       UserError: if it is no such file, or not of the kind.
@@ -117,14 +134,16 @@ def import_file(
     where = str(path)
     read = torch_file.read(path)
     found = states.entries(read.content, where=where)
+    states.check_sizes(found, file_bytes=path.stat().st_size, where=where)
     built = building.build(kind, found, ignore=ignore, where=where)
+    layout = kinds.KINDS[kind].layouts[built.layout]
     origin = manifest.describe(
         path,
         kind=kind,
+        layout=built.layout,
         form=read.form,
-        source=kinds.KINDS[kind].source,
-        licence=licence or kinds.KINDS[kind].licence,
-        licence_is_given=bool(licence),
+        source=manifest.source_of(source, layout),
+        licence=manifest.licence_of(licence, layout),
         variables=built.variables,
         ignored=built.ignored,
     )
@@ -143,6 +162,14 @@ def import_file(
         origin=origin,
     )
     return _measured(trained, data, split=split) if data else trained
+
+
+def _stated(given: str | None, option: str) -> str | None:
+    """What the user says, in one line, as it will stand in tables. Raises UserError if empty."""
+    text = None if given is None else " ".join(given.split())
+    if text == "":
+        raise UserError(f"{option}: got nothing, want a few words; leave it out if unknown")
+    return text
 
 
 def _seed(sha256: str) -> int:

@@ -1,4 +1,4 @@
-"""`talkjax inspect weights`: what a checkpoint holds, and where public weights are from."""
+"""`talkjax inspect weights`: what a checkpoint holds, and where imported weights are from."""
 
 import argparse
 import json

@@ -47,6 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-face", type=float, metavar="PX", help="leave out smaller faces (default: 100)"
     )
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="face boxes found elsewhere, by S3FD for instance, instead of dlib's: JSON (a list of "
+        "[x0, y0, x1, y1] for each frame) or CSV (columns frame,x0,y0,x1,y1), of frames at 25 fps "
+        "from 0; for several videos a folder with NAME.json or NAME.csv for each NAME.mp4",
+    )
+    parser.add_argument(
+        "--boxes-by", metavar="WORDS", help="what found the boxes, to stand beside the numbers"
+    )
     parser.add_argument("--step", type=int, help="checkpoint step (default: best, else latest)")
     parser.add_argument("--out", type=Path, help="write everything as JSON to this file")
     parser.add_argument(
@@ -64,9 +75,14 @@ def run(args: argparse.Namespace) -> int:
     if args.min_track is not None and args.min_track < MEDIAN_FRAMES:
         raise UserError(f"--min-track: got {args.min_track}, want {MEDIAN_FRAMES} or more")
     judge = syncnet_parts.load_judge(args.syncnet, step=args.step)
-    given = {"min_track_frames": args.min_track, "min_face_px": args.min_face}
+    given = {
+        "min_track_frames": args.min_track,
+        "min_face_px": args.min_face,
+        "boxes": _box_files(args, paths),
+        "boxes_by": args.boxes_by,
+    }
     settings = video_lse.Settings(
-        variant=args.variant or video_lse.default_variant(judge),
+        variant=args.variant or video_lse.default_variant(judge, boxes=args.boxes is not None),
         **{name: value for name, value in given.items() if value is not None},
     )
     if settings.variant == "aligned" and judge.is_public:
@@ -84,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             failed[str(path)] = str(error)
     contents = {
         "judge": judge.identity(),
-        "protocol": video_lse.protocol(settings),
+        "protocol": video_lse.protocol(settings, judge),
         "videos": scored,
         "mean": _means(list(scored.values()), video_lse.KEYS),
         "failed": failed,
@@ -97,6 +113,42 @@ def run(args: argparse.Namespace) -> int:
     for error in failed.values():
         print(f"talkjax score: {error}", file=sys.stderr)
     return EXIT_VIDEOS_FAILED if not scored or (failed and not args.allow_failures) else 0
+
+
+def _box_files(args: argparse.Namespace, videos: Sequence[Path]) -> dict[Path, Path] | None:
+    """The file of face boxes of each video; None without --boxes.
+
+    Raises:
+      UserError: if flags contradict each other, or a video has no file of its own.
+    """
+    from talkjax.evals.face_boxes import SUFFIXES as BOX_SUFFIXES
+
+    if args.boxes is None:
+        if args.boxes_by is not None:
+            raise UserError("--boxes-by: names what found the boxes of --boxes, which is not given")
+        return None
+    if args.variant not in (None, "track"):
+        raise UserError(f"--boxes: got --variant {args.variant}, want track, which follows boxes")
+    if not args.boxes.is_dir():
+        if len(videos) > 1:
+            raise UserError(
+                f"{args.boxes}: got one file of boxes for {len(videos)} videos, want a folder with "
+                "NAME.json or NAME.csv for each"
+            )
+        return {videos[0]: args.boxes}
+    names = [video.stem for video in videos]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(
+            f"{args.boxes}: {len(twice)} names of videos are there more than once ({twice[0]}), so "
+            "their boxes cannot be told apart; score them in several calls"
+        )
+    return {video: _box_file(args.boxes, video.stem, BOX_SUFFIXES) for video in videos}
+
+
+def _box_file(folder: Path, name: str, suffixes: Sequence[str]) -> Path:
+    """The file of that name that is there; else the first that might be, for reading to say."""
+    possible = [folder / f"{name}{suffix}" for suffix in suffixes]
+    return next((path for path in possible if path.is_file()), possible[0])
 
 
 def find_videos(given: Sequence[Path]) -> list[Path]:
@@ -129,7 +181,14 @@ def _text(contents: dict[str, Any], keys: Sequence[str]) -> str:
     if len(rows) > 1:
         rows[f"mean of {len(rows)}"] = contents["mean"]
     width = max([len("video"), *map(len, rows)])
-    lines = [f"SyncNet: {contents['judge']['label']}", contents["protocol"]["pictures"], ""]
+    protocol = contents["protocol"]
+    lines = [
+        f"SyncNet: {contents['judge']['label']}",
+        f"variant {protocol['variant']}: {protocol['pictures']}",
+        f"faces: {protocol['faces']}",
+        f"comparable with published LSE: {protocol['comparable']}",
+        "",
+    ]
     lines.append(f"{'video':{width}}" + "".join(f"  {key:>15}" for key in keys))
     for name, row in rows.items():
         cells = (f"  {row[key]:15.{1 if key == 'lse_offset' else 3}f}" for key in keys)

@@ -23,6 +23,7 @@ from talkjax.train.trained import Trained, fingerprint
 # Of `data_settings`: how crops move, whatever their size. A judge of crops that were smoothed
 # otherwise hears its own training's jitter.
 CROP_MOTION = "smooth_sigma_frames"
+NOT_THE_CROPS = "aligned crops, not the protocol's: not comparable with published numbers"
 
 
 class Judge(NamedTuple):
@@ -67,7 +68,7 @@ class Judge(NamedTuple):
         return whole_frames(frames_u8, self.net.image_size)
 
     def identity(self) -> dict[str, Any]:
-        """Who judges, for a report's protocol."""
+        """Who judges, for a protocol."""
         trained = self.trained
         return {
             "label": self.label,
@@ -77,8 +78,16 @@ class Judge(NamedTuple):
             "weights_sha256": fingerprint(trained.params),
             "validation_scores": dict(trained.scores),
             "trained_on": dict(trained.data_settings),
-            "protocol": protocol(),
         } | public_origins(trained)
+
+    def identity_on_records(self) -> dict[str, Any]:
+        """Who judges the crops of our records and how, for the protocol of an evaluation.
+
+        Published weights were trained on crops that follow a detector's box, another framing than
+        that of our records, and `evaluate` has no other pictures to show them.
+        """
+        label = f"{self.label}; {NOT_THE_CROPS}" if self.is_public else self.label
+        return self.identity() | {"label": label, "protocol": protocol()}
 
 
 def load_judge(path: pathlib.Path, *, step: int | None = None) -> Judge:

@@ -2,7 +2,8 @@
 
 metrics.json: {"rows": {row: {key: {"mean", "low", "high"}}}, "differences": the same of paired
 differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}};
-with a lip reader also "lip_reading", see `lip_reading.summary`.
+with a lip reader also "lip_reading", see `lip_reading.summary`; of a sync critic or a SyncNet also
+"offset_histogram" and "injected_shifts", see `critic_report`.
 A measure without a meaning for a row is absent, never 0. Correlations of `rows` are those of
 all clips' frames put end to end, `*_correlation_centred` the same with each clip's means removed
 (resting mouths differ from clip to clip); `*_correlation_per_clip` is the mean of the clips' own.
@@ -324,6 +325,7 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         table = _table(differences, list(differences), keys, with_intervals=several)
         title = _with_judges("Paired differences", keys, contents["protocol"])
         parts += [f"## {title}", "", *table, ""]
+    parts += _least_shift(contents.get("injected_shifts", {}), with_intervals=several)
     if "lip_reading" in contents:
         reader = contents["protocol"]["lip_reader"]
         parts += lip_reading.markdown(contents["lip_reading"], reader=reader)
@@ -340,6 +342,23 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         )
     parts += [f"* failed: {clip}: {reason}" for clip, reason in failed.items()]
     return "\n".join(parts) + "\n"
+
+
+def _least_shift(shares: Mapping[str, Mapping[str, float]], *, with_intervals: bool) -> list[str]:
+    """The injected shift that is reported exactly in the fewest clips; [] if none was injected."""
+    if not shares:
+        return []
+    least = min(shares, key=lambda shift: shares[shift]["mean"])
+    as_few = sum(share["mean"] == shares[least]["mean"] for share in shares.values())
+    cell = _cell("shift_found", shares[least], with_interval=with_intervals)
+    return [
+        "## Critic: the injected shift that is found least",
+        "",
+        "| shift, frames | reported exactly | clips | shifts found as seldom | shifts |",
+        "|---" * 5 + "|",
+        f"| {least} | {cell} | {shares[least]['clips']} | {as_few} | {len(shares)} |",
+        "",
+    ]
 
 
 def _with_judges(heading: str, keys: Sequence[str], protocol: Mapping[str, Any]) -> str:

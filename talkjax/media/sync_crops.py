@@ -1,8 +1,9 @@
 """Pictures as SyncNet's evaluation sees them: recompressed, cropped, brought to its side.
 
 Two variants of Wav2Lip's evaluation: the whole frame, for clips that are face crops already; and
-a crop that follows the face, for other videos. A third, ours, makes the crops of our records.
-Everything streams.
+a crop that follows the face, for other videos, by dlib (`find_tracks`) or by boxes that a detector
+such as the original's S3FD found elsewhere (`box_tracks`). A third, ours, makes the crops of our
+records. Everything streams.
 
 Source: evaluation/scores_LSE of Rudrabha/Wav2Lip; run_pipeline.py and SyncNetInstance.py of
 joonson/syncnet_python@6efbb1c.
@@ -10,7 +11,7 @@ joonson/syncnet_python@6efbb1c.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from talkjax.media.align import crop
 from talkjax.media.detector import Detector
 from talkjax.media.reader import Frame
 from talkjax.media.shots import ShotCutter
-from talkjax.media.track import Track, TrackSettings, track
+from talkjax.media.track import Track, TrackSettings, iou, track
 from talkjax.ops import geometry
 
 # The crop around a face box with half side s: rows -s to 1.8 s, columns -1.4 s to 1.4 s.
@@ -92,14 +93,14 @@ class FaceTrack:
     Attributes:
       first: its first frame in the video.
       box_xyxy_px: (t, 4) its box in each frame.
-      landmarks_xy_px: (t, 5, 2).
       found: in how many frames it was measured; the others are interpolated.
+      landmarks_xy_px: (t, 5, 2); None where only boxes are known.
     """
 
     first: int
     box_xyxy_px: np.ndarray
-    landmarks_xy_px: np.ndarray
     found: int
+    landmarks_xy_px: np.ndarray | None = None
 
     @property
     def end(self) -> int:
@@ -108,8 +109,8 @@ class FaceTrack:
 
     @property
     def face_px(self) -> float:
-        """Mean side of the box."""
-        return float(np.mean(self.box_xyxy_px[:, 2] - self.box_xyxy_px[:, 0]))
+        """The longer of the box's mean sides."""
+        return float(np.mean(self.box_xyxy_px[:, 2:] - self.box_xyxy_px[:, :2], axis=0).max())
 
 
 class Seen(NamedTuple):
@@ -138,6 +139,58 @@ def find_tracks(frames: Iterable[Frame], detector: Detector) -> Seen:
     return Seen(tuple(tracks), num_frames, max_faces)
 
 
+def find_shots(frames: Iterable[Frame]) -> tuple[tuple[int, int], ...]:
+    """(first, end) of each shot in frames of the video, end exclusive."""
+    lengths = [sum(1 for _ in shot) for _, shot in itertools.groupby(frames, key=_ShotNumber())]
+    ends = itertools.accumulate(lengths)
+    return tuple((end - length, end) for end, length in zip(ends, lengths, strict=True))
+
+
+def box_tracks(
+    boxes_xyxy_px: Sequence[Float[np.ndarray, "_ 4"]], shots: Sequence[tuple[int, int]]
+) -> Seen:
+    """All faces of each shot, followed through boxes found elsewhere; nothing is dropped.
+
+    Args:
+      boxes_xyxy_px: (n, 4) of each frame of the video, as its detector orders them.
+      shots: (first, end) of each, end exclusive.
+
+    Source: `track_shot` of run_pipeline.py. Differs: a face takes one box of a frame, where the
+    original takes a second that overlaps the first by more than SAME_FACE_IOU (S3FD gives none);
+    another shot detector.
+    """
+    tracks: list[FaceTrack] = []
+    for first, end in shots:
+        left = [list(of_frame) for of_frame in boxes_xyxy_px[first:end]]
+        while taken := _take_face(left):
+            tracks.append(_without_gaps(taken, first=first))
+    most = max((len(of_frame) for of_frame in boxes_xyxy_px), default=0)
+    return Seen(tuple(tracks), len(boxes_xyxy_px), most)
+
+
+def _take_face(left: Sequence[list[np.ndarray]]) -> dict[int, np.ndarray]:
+    """{frame of the shot: box} of the first face that is left, whose boxes are taken away."""
+    taken: dict[int, np.ndarray] = {}
+    last = 0
+    for number, boxes in enumerate(left):
+        # As the original counts: the next box is at most so many frames later.
+        if taken and number - last > MAX_MISSED_FRAMES:
+            break
+        for place, box in enumerate(boxes):
+            if not taken or iou(box, taken[last]) > SAME_FACE_IOU:
+                taken[number], last = boxes.pop(place), number
+                break
+    return taken
+
+
+def _without_gaps(taken: dict[int, np.ndarray], *, first: int) -> FaceTrack:
+    """The track of a face in a shot that begins at frame `first`; gaps are straight lines."""
+    known, boxes = list(taken), np.stack(list(taken.values())).astype(np.float64)
+    every = np.arange(known[0], known[-1] + 1)
+    filled = np.stack([np.interp(every, known, side) for side in boxes.T], axis=1)
+    return FaceTrack(first=first + known[0], box_xyxy_px=filled, found=len(known))
+
+
 class _ShotNumber:
     """The shot that a frame belongs to; asked for each frame in order."""
 
@@ -159,8 +212,8 @@ def _stretches(found: Track, *, first: int) -> Iterator[FaceTrack]:
         yield FaceTrack(
             first=first + rows.start,
             box_xyxy_px=found.box_xyxy_px[rows],
-            landmarks_xy_px=found.landmarks_xy_px[rows],
             found=len(measured),
+            landmarks_xy_px=found.landmarks_xy_px[rows],
         )
 
 

@@ -55,12 +55,15 @@ class FaceBranch(nn.Module):
         stage, and of the one-pixel stage.
       repeats: residual blocks of every stage but the last.
       last_kernel: of the convolution that leaves one pixel.
+      stem_stride: of the first convolution. 1 is the published net; with 2 it sees all pixels, but
+        a stage less follows and the whole costs less than half.
       dtype: of the computation.
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
     repeats: tuple[int, ...] = (0, 2, 3, 2, 2, 2)
     last_kernel: int = 4
+    stem_stride: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -71,7 +74,8 @@ class FaceBranch(nn.Module):
         blocks = []
         for i, (features, repeats) in enumerate(zip(self.channels[:-1], self.repeats, strict=True)):
             # Stage 1 pads by 1 only, so it cuts a border of one pixel.
-            first = {0: dict(kernel=7, padding=3), 1: dict(kernel=5, stride=(1, 2))}
+            stem = dict(kernel=7, padding=3, stride=self.stem_stride)
+            first = {0: stem, 1: dict(kernel=5, stride=(1, 2))}
             blocks += [dict(features=features) | first.get(i, dict(stride=2))]
             blocks += [dict(features=features, residual=True)] * repeats
         last = dict(features=self.channels[-1], padding=0)
@@ -126,7 +130,7 @@ class SyncCritic(nn.Module):
     """Embeds mouths and sound in one space; the cosine says whether they are in sync.
 
     Attributes:
-      face_channels, face_repeats, face_last_kernel: see `FaceBranch`. For lower halves of
+      face_channels, face_repeats, face_last_kernel, face_stem_stride: see `FaceBranch`. For lower halves of
         64 px crops (32x64) leave out one stride-2 stage.
       audio_channels, audio_repeats: see `AudioEncoder`; the last widths must agree.
       region: what it sees of a crop: first and last row, first and last column, as fractions
@@ -143,6 +147,7 @@ class SyncCritic(nn.Module):
     face_channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
     face_repeats: tuple[int, ...] = (0, 2, 3, 2, 2, 2)
     face_last_kernel: int = 4
+    face_stem_stride: int = 1
     audio_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
     audio_repeats: tuple[int, ...] = (2, 2, 2, 2)
     region: tuple[float, ...] = LOWER_HALF
@@ -163,7 +168,11 @@ class SyncCritic(nn.Module):
         if self.ends not in ENDS:
             raise ValueError(f"SyncCritic: ends: got {self.ends!r}, want one of {ENDS}")
         self.face = FaceBranch(
-            self.face_channels, self.face_repeats, self.face_last_kernel, dtype=self.dtype
+            self.face_channels,
+            self.face_repeats,
+            self.face_last_kernel,
+            self.face_stem_stride,
+            dtype=self.dtype,
         )
         self.audio = AudioEncoder(self.audio_channels, self.audio_repeats, dtype=self.dtype)
         if self.context_layers:

@@ -18,13 +18,25 @@ from talkjax.nets.stylegan2_discriminator import StyleGan2Discriminator
 from talkjax.nets.stylegan3 import StyleGan3
 from talkjax.nets.syncnet import SyncNet
 from talkjax.weights import psp, style_layout, stylegan2, stylegan3, syncnet, wav2lip
-from talkjax.weights.kinds import KINDS, NO_METHOD, check_ignore, check_kind
+from talkjax.weights.kinds import (
+    ARCFACE,
+    KINDS,
+    NO_METHOD,
+    NVIDIA,
+    PSP,
+    ROSINALITY,
+    SYNCNET,
+    SYNCTALKFACE,
+    check_ignore,
+    check_kind,
+)
 from talkjax.weights.net_shapes import shapes_of, spec
 from talkjax.weights.states import Picked, pick
 from talkjax.weights.torch_layout import IGNORED_SUFFIX, Imported
 
 COUNTER = "a step counter of BatchNorm, which nothing reads"
 CONSTANT = "a constant that the net here has by itself"
+UNUSED_OPTION = "a setting of the training"
 PSP_SIZE_PX = 256
 SYNCNET_SIZE_PX, SYNCNET_STEPS, CEPSTRA = 224, 20, 13
 
@@ -33,11 +45,13 @@ class Built(NamedTuple):
     """What a file becomes.
 
     Attributes:
+      layout: the published layout that its keys have, of its kind's `layouts`.
       config: "method", and what it needs; plain values.
       variables: {net: {collection: tree}}.
       ignored: {key: why it was left out}.
     """
 
+    layout: str
     config: dict[str, Any]
     variables: dict[str, Tree]
     ignored: dict[str, str]
@@ -86,13 +100,14 @@ def _bare(nets: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
 
 def _expert(picked: Picked, where: str) -> Built:
     state = picked.states["critic"]
-    size_px, settings = wav2lip.critic_settings(state, where=where)
+    layout, settings = wav2lip.critic_settings(state, where=where)
+    size_px = wav2lip.EXPERTS[layout].size_px
     got = wav2lip.fill_critic(state, settings, size_px=size_px, where=where)
     model = dict(image_size=size_px, channel_order="bgr", min_gap_frames=2, temperature=0.07)
     data = dict(image_size=size_px, clip_frames=5, mel_frames=16)
     config = {"method": "sync_critic", "data": data}
     config["model"] = model | {"dtype": "float32", "sync": settings}
-    return Built(config, got.variables, _ignored(got))
+    return Built(layout, config, got.variables, _ignored(got))
 
 
 def _synctalkface(picked: Picked, where: str) -> Built:
@@ -122,7 +137,7 @@ def _synctalkface(picked: Picked, where: str) -> Built:
         sync=wav2lip.PUBLISHED_CRITIC,
     )
     variables = {net: tree for one in filled for net, tree in one.variables.items()}
-    return Built(config, variables, _ignored(*filled))
+    return Built(SYNCTALKFACE, config, variables, _ignored(*filled))
 
 
 def _syncnet(picked: Picked, where: str) -> Built:
@@ -144,13 +159,14 @@ def _syncnet(picked: Picked, where: str) -> Built:
             syncnet=settings,
         ),
     }
-    return Built(config, got.variables, _ignored(got))
+    return Built(SYNCNET, config, got.variables, _ignored(got))
 
 
 def _stylegan2(picked: Picked, where: str) -> Built:
     state = _with_mean_style(picked.states["generator"], picked, where=where)
     settings, got = _fill_stylegan2(state, where=where)
-    return _players(("stylegan2.StyleGan2", settings), got, picked, where=where)
+    layout = ROSINALITY if stylegan2.is_rosinality(state, where=where) else NVIDIA
+    return _players(layout, ("stylegan2.StyleGan2", settings), got, picked, where=where)
 
 
 def _stylegan3(picked: Picked, where: str) -> Built:
@@ -159,11 +175,16 @@ def _stylegan3(picked: Picked, where: str) -> Built:
     net = StyleGan3(**settings)
     like = shapes_of(net, spec(1, settings["width"]), train=False, where=where)
     got = stylegan3.import_stylegan3(state, like, where=where)
-    return _players(("stylegan3.StyleGan3", settings), got, picked, where=where)
+    return _players(NVIDIA, ("stylegan3.StyleGan3", settings), got, picked, where=where)
 
 
 def _players(
-    generator: tuple[str, Mapping[str, Any]], got: Imported, picked: Picked, *, where: str
+    layout: str,
+    generator: tuple[str, Mapping[str, Any]],
+    got: Imported,
+    picked: Picked,
+    *,
+    where: str,
 ) -> Built:
     """A generator, and the discriminator where the file has one."""
     nets, filled = {"gen": generator}, [got]
@@ -176,7 +197,7 @@ def _players(
         filled += [stylegan2.import_stylegan2_discriminator(state, like, where=where)]
         nets["disc"] = ("stylegan2_discriminator.StyleGan2Discriminator", settings)
     variables = {net: tree for one in filled for net, tree in one.variables.items()}
-    return Built(_bare(nets), variables, _ignored(*filled))
+    return Built(layout, _bare(nets), variables, _ignored(*filled))
 
 
 def _with_mean_style(
@@ -217,7 +238,8 @@ def _psp(picked: Picked, where: str) -> Built:
     variables = encoder.variables | {"decoder": decoder.variables["gen"]}
     ignored = {f"encoder.{key}": reason for key, reason in _ignored(encoder).items()}
     ignored |= {f"decoder.{key}": reason for key, reason in _ignored(decoder).items()}
-    return Built(config, variables, ignored)
+    ignored |= dict.fromkeys(psp.unused_options(picked.extras), UNUSED_OPTION)
+    return Built(PSP, config, variables, ignored)
 
 
 def _arcface(picked: Picked, where: str) -> Built:
@@ -226,7 +248,8 @@ def _arcface(picked: Picked, where: str) -> Built:
     faces = spec(1, ARCFACE_SIZE_PX, ARCFACE_SIZE_PX, 3)
     like = shapes_of(ArcFace(**settings), faces, train=False, where=where)
     got = psp.import_arcface(state, like, where=where)
-    return Built(_bare({"arcface": ("ir_se50.ArcFace", settings)}), got.variables, _ignored(got))
+    config = _bare({"arcface": ("ir_se50.ArcFace", settings)})
+    return Built(ARCFACE, config, got.variables, _ignored(got))
 
 
 BUILDERS: Mapping[str, Callable[[Picked, str], Built]] = {

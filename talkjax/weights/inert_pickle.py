@@ -20,6 +20,11 @@ from talkjax.errors import UserError
 KEY_TYPES = (str, bytes, int, float, bool, type(None))
 SHOWN_NAME_LENGTH = 80
 SHOWN_BITS = 128
+# What a call may copy. One text, named again for each of many calls, would fill the memory; so all
+# calls together are given no more than what was read a few times over (text is made bytes, and
+# those a storage), and a bit.
+COPIED_TYPES = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+MAX_READINGS, MAX_COPIES = 4, 2**22
 
 
 class Named:
@@ -105,7 +110,7 @@ def load(
     position = 0
     try:
         for opcode, argument, at in pickletools.genops(stream):
-            position = at or 0
+            position = machine.position = at or 0
             machine.step(opcode.name, argument)
     except Refused as refused:
         raise UserError(
@@ -137,6 +142,8 @@ class _Machine:
         self.names = names
         self.persistent = persistent
         self.result: Any = None
+        self.position = 0
+        self.given = 0
 
     def step(self, name: str, argument: Any) -> None:
         if name in PUSH_ARGUMENT:
@@ -238,6 +245,9 @@ class _Machine:
             raise Refused(f"a call of {shown(what)}")
         if not isinstance(args, tuple):
             raise Damaged(f"calls {shown(target)} without a tuple")
+        self.given += sum(len(one) for one in args if isinstance(one, COPIED_TYPES))
+        if self.given > MAX_READINGS * self.position + MAX_COPIES:
+            raise Damaged(f"gives its calls the same {self.given} values again and again")
         try:
             self.stack.append(target.make(args))
         except UserError:

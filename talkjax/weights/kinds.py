@@ -6,7 +6,7 @@ What they become: `building.py`. This module is light, as the command's help nee
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from talkjax.errors import UserError
 from talkjax.weights.inert_pickle import shown
@@ -16,6 +16,25 @@ NO_METHOD = "none"
 NVIDIA_TERMS = "NVIDIA Source Code License (non-commercial)"
 NOT_AVERAGED = "the generator as trained; its moving average is used"
 AUGMENTATION = "changes of training pictures"
+# Names of layouts.
+WAV2LIP, SYNCTALKFACE, SYNCNET = "Wav2Lip", "SyncTalkFace", "SyncNet v2"
+ROSINALITY, NVIDIA = "rosinality", "NVIDIA"
+PSP, ARCFACE = "pSp", "IR-SE-50"
+
+
+class Layout(NamedTuple):
+    """A published form of a kind, which is what can be detected in a file.
+
+    Whoever trains a net with the public code gets the same layout, so none of this is known of
+    a file before the person who imports it says so.
+
+    Attributes:
+      source: the repository whose layout it is, and whose public files have it.
+      licence: the terms that come with those files, as far as they are known.
+    """
+
+    source: str
+    licence: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +43,7 @@ class Kind:
 
     Attributes:
       summary: what it is, for `--help`.
-      source: where its layout is from.
-      licence: the terms that come with the public files, as far as they are known.
+      layouts: {name of a layout: the layout}; which one a file has, `building.py` detects.
       marks: regular expressions; a file is of this kind if each is a whole key in it.
       parts: {part: entries of the file that may hold its state dict}; "" is a bare one.
       optional: parts that may be missing.
@@ -34,8 +52,7 @@ class Kind:
     """
 
     summary: str
-    source: str
-    licence: str
+    layouts: Mapping[str, Layout]
     marks: tuple[str, ...]
     parts: Mapping[str, tuple[str, ...]]
     optional: tuple[str, ...] = ()
@@ -79,11 +96,20 @@ def _has_marks(keys: set[str], marks: tuple[str, ...]) -> bool:
     return all(any(re.fullmatch(mark, key) for key in keys) for mark in marks)
 
 
+SYNCTALKFACE_LAYOUT = Layout(
+    "jinny960812/SyncTalkFace@9d5d08d", "SyncTalkFace has no licence file: ask its authors"
+)
+NVIDIA_LAYOUT = Layout("NVlabs/stylegan3@c233a91", NVIDIA_TERMS)
 KINDS: Mapping[str, Kind] = {
     "wav2lip-expert": Kind(
         summary="the sync expert of Wav2Lip (lipsync_expert.pth, 96 px) or SyncTalkFace (128 px)",
-        source="Rudrabha/Wav2Lip@5c90fa9, jinny960812/SyncTalkFace@9d5d08d",
-        licence="Wav2Lip's README: personal, research and non-commercial use; trained on LRS2",
+        layouts={
+            WAV2LIP: Layout(
+                "Rudrabha/Wav2Lip@5c90fa9",
+                "Wav2Lip's README: personal, research and non-commercial use; trained on LRS2",
+            ),
+            SYNCTALKFACE: SYNCTALKFACE_LAYOUT,
+        },
         marks=(
             r"face_encoder\.0\.conv_block\.0\.weight",
             r"audio_encoder\.0\.conv_block\.0\.weight",
@@ -92,15 +118,13 @@ KINDS: Mapping[str, Kind] = {
     ),
     "syncnet": Kind(
         summary="SyncNet v2 (syncnet_v2.model), the judge of LSE-D and LSE-C",
-        source="joonson/syncnet_python@6efbb1c",
-        licence="syncnet_python: MIT",
+        layouts={SYNCNET: Layout("joonson/syncnet_python@6efbb1c", "syncnet_python: MIT")},
         marks=(r"netcnnaud\.0\.weight", r"netcnnlip\.0\.weight"),
         parts={"net": ("", "state_dict")},
     ),
     "synctalkface": Kind(
         summary="SyncTalkFace as its training script saves it: generator, decoder, discriminator",
-        source="jinny960812/SyncTalkFace@9d5d08d",
-        licence="SyncTalkFace has no licence file: ask its authors",
+        layouts={SYNCTALKFACE: SYNCTALKFACE_LAYOUT},
         marks=(r"mem\.key", r"audio_encoder\.0\.conv_block\.0\.weight"),
         parts={
             "generator": ("model_state_dict",),
@@ -111,8 +135,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "stylegan2": Kind(
         summary="StyleGAN2, rosinality's .pt or NVIDIA's .pkl",
-        source="rosinality/stylegan2-pytorch@bef283a, NVlabs/stylegan3@c233a91",
-        licence=f"rosinality: MIT, with parts under NVIDIA's terms; NVIDIA's: {NVIDIA_TERMS}",
+        layouts={
+            ROSINALITY: Layout(
+                "rosinality/stylegan2-pytorch@bef283a",
+                "rosinality: MIT, with parts under NVIDIA's terms; weights converted from "
+                f"NVIDIA's: {NVIDIA_TERMS}",
+            ),
+            NVIDIA: NVIDIA_LAYOUT,
+        },
         marks=(r"style\.1\.weight|synthesis\.b4\.const",),
         parts={"generator": ("g_ema", "G_ema", ""), "discriminator": ("d", "D")},
         optional=("discriminator",),
@@ -125,8 +155,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "stylegan3": Kind(
         summary="StyleGAN3-T or -R, NVIDIA's .pkl",
-        source="NVlabs/stylegan3@c233a91",
-        licence=NVIDIA_TERMS,
+        layouts={NVIDIA: NVIDIA_LAYOUT},
         marks=(r"synthesis\.input\.freqs",),
         parts={"generator": ("G_ema", "g_ema", ""), "discriminator": ("D",)},
         optional=("discriminator",),
@@ -134,16 +163,24 @@ KINDS: Mapping[str, Kind] = {
     ),
     "psp": Kind(
         summary="pSp with its StyleGAN2 decoder (psp_ffhq_encode.pt)",
-        source="eladrich/pixel2style2pixel@5cfff38",
-        licence=f"pSp: MIT; its decoder is StyleGAN2's: {NVIDIA_TERMS}",
+        layouts={
+            PSP: Layout(
+                "eladrich/pixel2style2pixel@5cfff38",
+                f"pSp: MIT; its decoder is StyleGAN2's: {NVIDIA_TERMS}",
+            )
+        },
         marks=(r"encoder\.styles\.0\.linear\.weight", r"decoder\.style\.1\.weight"),
         parts={"state": ("state_dict",)},
         extras=("latent_avg", "opts"),
     ),
     "arcface": Kind(
         summary="ArcFace IR-SE-50 (model_ir_se50.pth), which says whether faces are one person's",
-        source="eladrich/pixel2style2pixel@5cfff38, models/encoders/model_irse.py",
-        licence="not stated with the file; its code (TreB1eN/InsightFace_Pytorch) is under MIT",
+        layouts={
+            ARCFACE: Layout(
+                "eladrich/pixel2style2pixel@5cfff38, models/encoders/model_irse.py",
+                "not stated with the file; its code (TreB1eN/InsightFace_Pytorch) is under MIT",
+            )
+        },
         marks=(r"input_layer\.0\.weight", r"output_layer\.3\.weight"),
         parts={"net": ("", "state_dict")},
     ),

@@ -29,6 +29,7 @@ from talkjax.weights.torch_layout import (
 ENCODER_TYPE = "GradualStyleEncoder"
 PARTS = ("encoder", "decoder")
 AVERAGE_KEY = "latent_avg"
+ENCODER_OPTION, START_OPTION = "encoder_type", "start_from_latent_avg"
 SHOWN_STYLES = 20
 # module inside a unit here -> its name after "body.<i>." there
 UNIT_LAYERS = {
@@ -97,7 +98,7 @@ def split_checkpoint(checkpoint: Mapping[str, Any], *, where: str) -> PspParts:
             f"{where}: opts: found {shown(options)}, want the settings of its training; get the "
             "file again, or leave them out with --ignore opts"
         )
-    found = options.get("encoder_type", ENCODER_TYPE)
+    found = options.get(ENCODER_OPTION, ENCODER_TYPE)
     if not (isinstance(found, str) and found == ENCODER_TYPE):
         raise UserError(
             f"{where}: its encoder is a {shown(found)}, want {ENCODER_TYPE}; no other can be "
@@ -115,10 +116,10 @@ def split_checkpoint(checkpoint: Mapping[str, Any], *, where: str) -> PspParts:
         if not part:
             raise UserError(f"{where}: has no keys {name}.*; is it a pSp checkpoint?")
     average = checkpoint.get(AVERAGE_KEY)
-    starts = options.get("start_from_latent_avg", average is not None)
+    starts = options.get(START_OPTION, average is not None)
     if not isinstance(starts, bool):
         raise UserError(
-            f"{where}: opts: start_from_latent_avg: found {shown(starts)}, want true or false; "
+            f"{where}: opts: {START_OPTION}: found {shown(starts)}, want true or false; "
             "get the file again"
         )
     if starts:
@@ -129,6 +130,12 @@ def split_checkpoint(checkpoint: Mapping[str, Any], *, where: str) -> PspParts:
             )
         parts["encoder"][AVERAGE_KEY] = style_layout.mean_style(average, where=where)
     return PspParts(**parts)
+
+
+def unused_options(checkpoint: Mapping[str, Any]) -> list[str]:
+    """ "opts.<name>" of each setting in a pSp checkpoint that nothing here reads."""
+    options = checkpoint.get("opts") or {}
+    return [f"opts.{shown(name)}" for name in options if name not in (ENCODER_OPTION, START_OPTION)]
 
 
 def settings_from_state(state: State, *, where: str) -> dict[str, Any]:

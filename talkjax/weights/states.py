@@ -1,6 +1,7 @@
 """Which state dicts lie in a file of weights, and everything else that lies beside them."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,9 +14,15 @@ from talkjax.weights.torch_names import ArrayOfNumpy
 
 PREFIX = "module."
 OPTIMIZER = "optim"
-# Deeper and larger trees of modules than any net has.
+# Deeper and larger trees of modules than any net has, and longer names.
 MAX_DEPTH = 100
-MAX_MODULES = 100_000
+MAX_MODULES = MAX_TENSORS = 100_000
+MAX_NAME_LENGTH = 1000
+# Many keys may name the same few bytes, but not to fill the memory. The weights of a net that are
+# all alike (tests') fit into this.
+MAX_REPEATED_BYTES = 2**28
+FLOAT32_BYTES = 4
+NOT_SAVED = "a buffer that PyTorch does not save (non-persistent)"
 LISTED = 8
 
 
@@ -33,6 +40,16 @@ class Picked:
     states: dict[str, dict[str, np.ndarray]]
     extras: dict[str, Any]
     ignored: dict[str, str]
+
+
+class ModuleState(dict):
+    """The state dict of a tree of modules.
+
+    Attributes:
+      unsaved: keys of its non-persistent buffers, which are no part of the state.
+    """
+
+    unsaved: tuple[str, ...] = ()
 
 
 def is_tensor(value: Any) -> bool:
@@ -65,40 +82,78 @@ def entries(content: Any, *, where: str) -> dict[str, Any]:
             f"{where}: holds {_described(content)}, want a state_dict or a dict of them; save the "
             "net's state_dict() with PyTorch"
         )
-    found = {}
+    found, tensors = {}, 0
     for name, value in content.items():
         module = isinstance(value, Inert) and _is_module(value)
         found[name] = module_state(value, where=where) if module else value
+        tensors += len(found[name]) if module else 0
+        if tensors > MAX_TENSORS:  # of one tree under many names
+            raise UserError(f"{where}: its modules have no end; get the file again")
     return found
 
 
-def module_state(module: Inert, *, where: str) -> dict[str, Any]:
+def module_state(module: Inert, *, where: str) -> ModuleState:
     """The state dict of a pickled tree of modules, read from what it was to be filled with.
 
     Raises:
       UserError: if the tree is damaged.
     """
-    found: dict[str, Any] = {}
+    found, unsaved = ModuleState(), []
     waiting: list[tuple[str, Any, int]] = [("", module, 0)]
     looked_at = 0
     while waiting:
         prefix, node, depth = waiting.pop()
         looked_at += 1
         # The same module may stand twice in another, and that one twice again, and so on.
-        if depth > MAX_DEPTH or looked_at > MAX_MODULES or len(waiting) > MAX_MODULES:
+        if (
+            depth > MAX_DEPTH
+            or max(looked_at, len(waiting)) > MAX_MODULES
+            or len(found) + len(unsaved) > MAX_TENSORS
+        ):
             raise UserError(f"{where}: its modules have no end; get the file again")
         if not (isinstance(node, Inert) and _is_module(node)):
             raise UserError(f"{where}: {shown(prefix)}: holds no module; get the file again")
-        unsaved = node.state.get("_non_persistent_buffers_set")
+        passing = node.state.get("_non_persistent_buffers_set")
         for group in ("_parameters", "_buffers"):
             for name, value in _dict_of(node.state, group, where=where).items():
-                left_out = isinstance(unsaved, set) and name in unsaved
-                if value is not None and not (group == "_buffers" and left_out):
-                    found[f"{prefix}{name}"] = value
+                if value is None:
+                    continue
+                key = _joined(prefix, name, where=where)
+                if group == "_buffers" and isinstance(passing, set) and name in passing:
+                    unsaved.append(key)
+                else:
+                    found[key] = value
         for name, child in _dict_of(node.state, "_modules", where=where).items():
             if child is not None:
-                waiting.append((f"{prefix}{name}.", child, depth + 1))
+                waiting.append((f"{_joined(prefix, name, where=where)}.", child, depth + 1))
+    found.unsaved = tuple(unsaved)
     return found
+
+
+def check_sizes(found: Mapping[str, Any], *, file_bytes: int, where: str) -> None:
+    """Raises UserError if the arrays of a file would take far more memory than the file.
+
+    A tensor may repeat one value (stride 0), many tensors may share their bytes, and the same
+    one may stand under many keys; so all keys are counted before the first array is made.
+
+    Args:
+      found: the file's entries, of `entries`.
+      file_bytes: size of the file.
+      where: the file, for error messages.
+    """
+    leaves = (
+        leaf
+        for value in found.values()
+        for leaf in (value.values() if isinstance(value, dict) else [value])
+    )
+    wanted = sum(_memory_bytes(leaf) for leaf in leaves)
+    # Values of one byte become float32.
+    most = FLOAT32_BYTES * file_bytes + MAX_REPEATED_BYTES
+    if wanted > most:
+        raise UserError(
+            f"{where}: its tensors take {wanted:,} bytes of memory, made of {file_bytes:,} in the "
+            f"file, want at most {most:,}; no net is, get the file again"
+        )
 
 
 def pick(
@@ -123,7 +178,7 @@ def pick(
     Raises:
       UserError: if a part is missing or no state dict, or an entry with tensors is unknown.
     """
-    states, used = {}, set(extras)
+    states, used, ignored = {}, {name for name in extras if found.get(name) is not None}, {}
     for part, names in parts.items():
         here = [name for name in names if found.get(name) is not None]
         states[part] = {}
@@ -136,7 +191,7 @@ def pick(
             used.add(here[0])
             label = f"{where}: {here[0]}" if here[0] else where
             states[part] = arrays(found[here[0]], where=label)
-    ignored = {}
+            ignored |= dict.fromkeys(getattr(found[here[0]], "unsaved", ()), NOT_SAVED)
     for name, value in found.items():
         if name not in used:
             ignored[name] = _reason(name, value, left_out, where=where)
@@ -203,10 +258,17 @@ def holds_tensors(value: Any) -> bool:
 
 def _size(leaf: Any) -> int:
     if isinstance(leaf, Tensor):
-        return int(np.prod(leaf.shape, dtype=np.int64))
+        return math.prod(leaf.shape)
     if isinstance(leaf, ArrayOfNumpy):
         return leaf.count()
     return leaf.size if isinstance(leaf, np.ndarray) else 0
+
+
+def _memory_bytes(leaf: Any) -> int:
+    """What `as_array` needs for a tensor; 0 for what is none."""
+    item = leaf.dtype.itemsize if isinstance(leaf, (Tensor, np.ndarray)) else 1
+    stored = leaf.stored_bytes() if isinstance(leaf, ArrayOfNumpy) else 0
+    return max(stored, _size(leaf) * max(item, FLOAT32_BYTES))
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -258,6 +320,16 @@ def _described(content: Any) -> str:
 
 def _is_module(value: Inert) -> bool:
     return isinstance(value.state, dict) and {"_parameters", "_modules"} <= set(value.state)
+
+
+def _joined(prefix: str, name: Any, *, where: str) -> str:
+    """A key. A name of a megabyte costs a file that only once, and us for each key with it."""
+    if not isinstance(name, str) or len(prefix) + len(name) > MAX_NAME_LENGTH:
+        raise UserError(
+            f"{where}: {shown(prefix)}: holds something under the name {shown(name)}, want text "
+            f"and at most {MAX_NAME_LENGTH} letters; get the file again"
+        )
+    return f"{prefix}{name}"
 
 
 def _dict_of(state: Mapping[str, Any], name: str, *, where: str) -> dict[str, Any]:

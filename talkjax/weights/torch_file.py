@@ -16,6 +16,7 @@ import os
 import pathlib
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,10 @@ ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 PICKLE_STARTS = (b"\x80", b"(", b"c", b"]", b")", b"}")
 LOCAL_HEADER_BYTES = 30
 COUNT_BYTES = 8
+# What numpy raises at a damaged .npz; MemoryError of an array that says to be larger than any.
+UNREADABLE = (ValueError, OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
+# Of a compressed .npz, beyond its own size.
+MAX_UNPACKED_BYTES = 2**28
 SAFETENSORS_DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -118,6 +123,7 @@ def _read_zip(path: pathlib.Path, data: memoryview) -> WeightsFile:
     with archive:
         names = archive.namelist()
         if names and all(name.endswith(".npy") for name in names):
+            _check_unpacked(archive, file_bytes=len(data), where=str(path))
             return WeightsFile("npz", _read_npz(path))
         pickles = [name for name in names if name.split("/")[1:] == ["data.pkl"]]
         if any(name.split("/")[1:] == ["constants.pkl"] for name in names):
@@ -338,11 +344,21 @@ def _part(storage: Storage, first: int, end: int) -> Storage:
     return Storage(end - first, storage.where, data=storage.checked[first:end])
 
 
+def _check_unpacked(archive: zipfile.ZipFile, *, file_bytes: int, where: str) -> None:
+    """Raises UserError if a compressed archive unpacks to far more than it is."""
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > file_bytes + MAX_UNPACKED_BYTES:
+        raise UserError(
+            f"{where}: unpacks to {unpacked:,} bytes from {file_bytes:,}, want at most "
+            f"{MAX_UNPACKED_BYTES:,} more; no net is, get the file again"
+        )
+
+
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: cannot be read as arrays ({shown(str(error))}); get the file again"
         ) from None

@@ -79,6 +79,11 @@ class ArrayOfNumpy(Inert):
         except (Damaged, TypeError, LookupError):
             return 2
 
+    def stored_bytes(self) -> int:
+        """How many bytes it copies; 0 where it is damaged."""
+        data = self.state[-1] if isinstance(self.state, tuple) and self.state else None
+        return len(data) if isinstance(data, (bytes, bytearray)) else 0
+
 
 def storage_dtype(name: str) -> tuple[bool, np.dtype | None]:
     """(is this the name of a storage class?, its dtype; None where it holds bytes)."""

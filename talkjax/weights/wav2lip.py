@@ -12,6 +12,7 @@ from talkjax.errors import UserError
 from talkjax.nets.audio_lip_generator import AudioLipGenerator
 from talkjax.nets.discriminators import QualityDiscriminator
 from talkjax.nets.sync_critic import WAV2LIP_FACE, SyncCritic
+from talkjax.weights.kinds import SYNCTALKFACE, WAV2LIP
 from talkjax.weights.net_shapes import shapes_of, spec
 from talkjax.weights.torch_layout import (
     Imported,
@@ -55,13 +56,13 @@ class Expert(NamedTuple):
 
 
 EXPERTS = {
-    "Wav2Lip": Expert(96, **WAV2LIP_FACE),
-    "SyncTalkFace": Expert(128, (0, 2, 3, 2, 2, 2), 4),
+    WAV2LIP: Expert(96, **WAV2LIP_FACE),
+    SYNCTALKFACE: Expert(128, (0, 2, 3, 2, 2, 2), 4),
 }
 
 
-def critic_settings(state: State, *, where: str) -> tuple[int, dict[str, Any]]:
-    """(side of the crops in px, settings of `SyncCritic`) of an expert's state dict.
+def critic_settings(state: State, *, where: str) -> tuple[str, dict[str, Any]]:
+    """(which of `EXPERTS`, settings of `SyncCritic`) of an expert's state dict.
 
     Raises:
       UserError: if it has another number of blocks than the published experts.
@@ -69,17 +70,18 @@ def critic_settings(state: State, *, where: str) -> tuple[int, dict[str, Any]]:
     count = 0
     while f"face_encoder.{count}.conv_block.0.weight" in state:
         count += 1
-    experts = [expert for expert in EXPERTS.values() if expert.face_blocks == count]
-    if not experts:
+    names = [name for name, expert in EXPERTS.items() if expert.face_blocks == count]
+    if not names:
         known = ", ".join(f"{name}: {e.face_blocks}" for name, e in EXPERTS.items())
         raise UserError(
             f"{where}: its face encoder has {count} blocks, want those of an expert "
             f"({known}); check KIND"
         )
-    (expert,) = experts
+    (name,) = names
+    expert = EXPERTS[name]
     face = _sequence_widths(state, "face_encoder", expert.face_repeats, where=where)
     audio = _sequence_widths(state, "audio_encoder", CRITIC_AUDIO_REPEATS, where=where)
-    return expert.size_px, {
+    return name, {
         "face_channels": face,
         "face_repeats": expert.face_repeats,
         "face_last_kernel": expert.face_last_kernel,

@@ -13,13 +13,13 @@ from configs import sync_critic_grid, synctalkface_grid
 from talkjax import cli, experts
 from talkjax.commands import evaluation_parts
 from talkjax.errors import UserError
-from talkjax.nets.sync_critic import SyncCritic
+from talkjax.nets.sync_critic import WAV2LIP_FACE, SyncCritic
 from talkjax.train import checkpoint
 from talkjax.train.files import plain
 from talkjax.train.trained import fingerprint
-from talkjax.weights import torch_layout
+from talkjax.weights import manifest, torch_layout
 from tests.weights import torch_writer
-from tests.weights.toy_expert import AUDIO, FACE, expert_state
+from tests.weights.toy_expert import AUDIO, FACE, FACE_BLOCKS_128, expert_state
 from tests.weights.toy_stylegan import rosinality_state
 from tests.weights.toy_syncnet import syncnet_state
 
@@ -97,11 +97,74 @@ def test_the_same_file_gives_the_same_checkpoint(file, tmp_path):
     assert len({fingerprint(checkpoint.load_trained(f).params) for f in folders}) == 1
 
 
-def test_the_user_may_state_the_terms(file, tmp_path):
-    run("wav2lip-expert", file, tmp_path / "expert", "--licence", "CC0, by its author")
+IMPORTER = "the person who imported it"
+
+
+def test_what_nobody_said_is_marked_as_assumed(file, tmp_path, capsys):
+    """Anybody's training has such keys; where a file was got, it does not tell."""
+    run("wav2lip-expert", file, tmp_path / "expert")
     origin = checkpoint.load_trained(tmp_path / "expert").origin
-    assert origin["licence"] == "CC0, by its author"
-    assert origin["licence_from"] == "the person who imported it"
+    assert origin["source"] == "assumed: Rudrabha/Wav2Lip@5c90fa9"
+    assert origin["licence"].startswith("assumed: Wav2Lip's README: personal")
+    assert "nobody said" in origin["source_from"] and "--source" in origin["source_from"]
+    assert "check" in origin["licence_from"] and "--licence" in origin["licence_from"]
+    assert manifest.label(origin) == (
+        "imported weights lipsync_expert.pth (source assumed, not stated by anybody: "
+        f"Rudrabha/Wav2Lip@5c90fa9), sha256 {origin['sha256'][:12]}"
+    )
+    capsys.readouterr()
+    assert cli.main(["inspect", "weights", "--checkpoint", str(tmp_path / "expert")]) == 0
+    told = capsys.readouterr().out
+    assert "source   assumed: Rudrabha/Wav2Lip@5c90fa9\n         (nobody said" in told
+
+
+def test_the_user_may_state_source_and_terms(file, tmp_path, capsys):
+    words = ["--source", "my own\ntraining, 2026", "--licence", "CC0, by its author"]
+    run("wav2lip-expert", file, tmp_path / "expert", *words)
+    origin = checkpoint.load_trained(tmp_path / "expert").origin
+    assert (origin["source"], origin["source_from"]) == ("my own training, 2026", IMPORTER)
+    assert (origin["licence"], origin["licence_from"]) == ("CC0, by its author", IMPORTER)
+    assert manifest.label(origin).startswith(
+        "imported weights lipsync_expert.pth (source as stated by the person who imported it: my "
+        "own training, 2026), sha256 "
+    )
+    assert origin["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    capsys.readouterr()
+    for option in ("--source", "--licence"):
+        told = refused(capsys, "wav2lip-expert", file, tmp_path / "other", option, " ")
+        assert f"{option}: got nothing" in told
+
+
+def test_one_statement_says_nothing_of_the_other(file, tmp_path):
+    run("wav2lip-expert", file, tmp_path / "expert", "--source", "a friend")
+    origin = checkpoint.load_trained(tmp_path / "expert").origin
+    assert origin["source_from"] == IMPORTER
+    assert origin["licence"].startswith("assumed: ") and origin["licence_from"] != IMPORTER
+
+
+def test_an_expert_of_128_px_does_not_get_wav2lips_terms(tmp_path, capsys):
+    path = weights_file(tmp_path / "expert.pth", expert_state(face_blocks=FACE_BLOCKS_128))
+    assert run("wav2lip-expert", path, tmp_path / "expert") == 0
+    trained = checkpoint.load_trained(tmp_path / "expert")
+    assert trained.config.model.image_size == 128
+    origin = trained.origin
+    assert origin["layout"] == "SyncTalkFace"
+    assert origin["source"] == "assumed: jinny960812/SyncTalkFace@9d5d08d"
+    assert origin["licence"] == "assumed: SyncTalkFace has no licence file: ask its authors"
+    told = capsys.readouterr().out
+    assert "wav2lip-expert of SyncTalkFace's layout from expert.pth" in told
+    assert "Rudrabha" not in told
+
+
+def test_the_manifest_of_an_earlier_import_is_shown_as_assumed(file, tmp_path):
+    run("wav2lip-expert", file, tmp_path / "expert")
+    origin = checkpoint.load_trained(tmp_path / "expert").origin
+    earlier = {key: origin[key] for key in origin if key not in ("layout", "source_from")}
+    earlier |= {"source": "Rudrabha/Wav2Lip@5c90fa9"}
+    assert "source assumed, not stated by anybody: Rudrabha" in manifest.label(earlier)
+    lines = manifest.as_text(earlier)
+    assert lines[0].startswith("wav2lip-expert from lipsync_expert.pth")
+    assert lines[lines.index("source   Rudrabha/Wav2Lip@5c90fa9") + 1].endswith("so assumed)")
 
 
 def test_a_copy_in_a_workdir_keeps_the_manifest(file, tmp_path):
@@ -111,16 +174,41 @@ def test_a_copy_in_a_workdir_keeps_the_manifest(file, tmp_path):
     assert kept.origin == checkpoint.load_trained(tmp_path / "expert").origin
 
 
+def seen_by_the_net(clip, starts):
+    """A clip's windows as models/syncnet.py's data are: lower halves, BGR in [0, 1], and mel."""
+    frames_u8, mel = clip
+    halves = [frames_u8[start : start + 5, 48:, :, ::-1] / 255 for start in starts]
+    sound = [mel[80 * start // 25 :][:16].T for start in starts]
+    return np.stack(halves).astype(np.float32), np.stack(sound)
+
+
 def test_an_imported_critic_judges(file, tmp_path):
-    """What `evaluate --judge` does with it, on frames and sound of the right sizes."""
-    run("wav2lip-expert", file, tmp_path / "expert", "--data", "fake://4x30?size=96")
+    """What `evaluate --judge` embeds with it is what the net makes of the file's own arrays."""
+    data = "fake://4x30?size=96"
+    run("wav2lip-expert", file, tmp_path / "expert", "--data", data)
     trained = checkpoint.load_trained(tmp_path / "expert")
-    judges = evaluation_parts.find_judges(
-        tmp_path / "expert", tmp_path, trained, data="fake://4x30?size=96"
-    )
+    judges = evaluation_parts.find_judges(tmp_path / "expert", tmp_path, trained, data=data)
     assert [judge.suffix for judge in judges] == [""]
     critic = judges[0].critic
     assert (critic.image_size, critic.clip_frames, critic.mel_frames) == (96, 5, 16)
+
+    rng = np.random.default_rng(0)
+    frames_u8 = rng.integers(0, 256, (12, 96, 96, 3), dtype=np.uint8)
+    mel = rng.uniform(-4, 4, (50, 80)).astype(np.float32)
+    starts = np.array([0, 3, 7])
+    faces, sounds = critic.faces(frames_u8, starts), critic.sound(mel, starts)
+
+    net = SyncCritic(face_channels=FACE, **WAV2LIP_FACE, audio_channels=AUDIO)
+    halves, chunks = seen_by_the_net((frames_u8, mel), starts)
+    like = jax.eval_shape(lambda: net.init(jax.random.key(0), halves, chunks, train=False))
+    own = torch_layout.import_sync_critic(expert_state(), like, where="here").variables["sync"]
+    face, sound = jax.jit(lambda *x: net.apply(own, *x, train=False))(halves, chunks)
+    np.testing.assert_allclose(faces, face.unit, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(sounds, sound.unit, rtol=0, atol=1e-5)
+    # Neither is the same whatever it is shown.
+    assert np.ptp(faces, axis=0).max() > 0.01 and np.ptp(sounds, axis=0).max() > 0.01
+    red_first, _ = net.apply(own, halves[..., ::-1], chunks, train=False)
+    assert np.abs(red_first.unit - faces).max() > 0.01
 
 
 def run_config(**changes):

@@ -154,3 +154,14 @@ def test_injected_shifts_are_found_where_a_clip_is_in_sync_and_followed_where_it
 def test_a_clip_too_short_for_a_shift_does_not_count_for_it():
     found = _evaluate(eval_toys.embed_faces, NAMES[:2])  # 40 windows: 31 are left of shift 9
     assert list(critic_report.injected_shifts(found, seed=0)) == [str(k) for k in range(-9, 10)]
+
+
+def test_the_table_prints_the_shift_that_is_found_least_and_nothing_where_there_is_none():
+    found = _evaluate(eval_toys.embed_faces, NAMES[:2])
+    contents = report.metrics(found, protocol={}, seed=0)
+    assert "found least" not in report.markdown(contents, title="x")
+    always = {"mean": 1.0, "low": 1.0, "high": 1.0, "clips": 40}
+    seldom = {"mean": 0.75, "low": 0.625, "high": 0.875, "clips": 38}
+    contents["injected_shifts"] = {"-9": always, "-1": seldom, "4": seldom, "9": always}
+    table = report.markdown(contents, title="x")
+    assert "| -1 | 0.750 [0.625, 0.875] | 38 | 2 | 4 |" in table

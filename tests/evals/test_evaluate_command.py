@@ -234,7 +234,33 @@ def test_a_sync_critic_gets_a_report_of_its_own(tmp_path):
     assert wanted <= found["rows"]["ground_truth"].keys()
     table = (tmp_path / "report" / "report.md").read_text()
     assert "retrieval_window" in table and f"## Sync: critic {critic}, step 7, weights " in table
-    assert sum(share["mean"] for share in found["offset_histogram"].values()) == pytest.approx(1)
+    offsets = [clip["ground_truth"]["sync_offset"] for clip in found["clips"].values()]
+    shares = {k: share["mean"] for k, share in found["offset_histogram"].items()}
+    assert shares == {f"{int(k)}": offsets.count(k) / 6 for k in sorted(set(offsets))}
+
+
+def test_a_critics_report_has_every_injected_shift_and_prints_the_least_and_the_shuffled(tmp_path):
+    critic = _export(tmp_path / "critic", "sync_critic")
+    data = f"fake://3x46?size={SIZE}"  # 42 windows: more than 31 are left of a shift of 10
+    code, found = _run(tmp_path, "--checkpoint", critic, "--data", data)
+    assert code == 0
+    shifts = found["injected_shifts"]
+    assert list(shifts) == [str(k) for k in range(-10, 11)]
+    for share in shifts.values():
+        assert set(share) == {"mean", "low", "high", "clips"} and share["clips"] == 3
+        assert share["low"] <= share["mean"] <= share["high"]
+    truth, shuffled = (found["rows"][row] for row in ("ground_truth", "ground_truth_shuffled"))
+    every = np.mean([share["mean"] for share in shifts.values()])
+    assert every == pytest.approx(truth["shift_found"]["mean"])
+    table = (tmp_path / "report" / "report.md").read_text()
+    least = min(shifts, key=lambda k: shifts[k]["mean"])
+    as_few = sum(share["mean"] == shifts[least]["mean"] for share in shifts.values())
+    shown = "{mean:.3f} [{low:.3f}, {high:.3f}]"
+    assert f"| {least} | {shown.format(**shifts[least])} | 3 | {as_few} | 21 |" in table
+    # the Critic's table has the interval of retrieval from another clip's sound
+    part = table.split("## Critic\n")[1].split("\n## ")[0]
+    (row,) = [line for line in part.splitlines() if line.startswith("| ground_truth_shuffled |")]
+    assert row.split(" | ")[1] == shown.format(**shuffled["retrieval_window"])
 
 
 @pytest.mark.parametrize("flag", ["--syncnet", "--judge", "--lip-reader"])

@@ -133,7 +133,39 @@ def test_accuracy_is_over_words_and_relative_to_the_same_clips():
     assert found["accuracy"]["generated"]["c"]["mean"] == pytest.approx(3 / 6)
     assert found["relative"]["generated"]["all words"]["mean"] == pytest.approx((3 / 6) / (5 / 6))
     assert found["confusions"] == [["a", "b", 5]]
+    assert found["words"]["generated"] == {"all words": 6, "c": 6}
     assert found["clips"]["two"] == {RECORDED: [1, 2], "generated": [0, 2]}
+
+
+def test_every_class_has_intervals_and_the_table_prints_the_ratio_to_the_recording_with_its_own():
+    rng = np.random.default_rng(3)
+    clips = {}
+    for place in range(12):
+        words = [("a", "vowel"), ("e", "vowel"), ("p", "stop"), ("t", "stop")]
+        read = {
+            row: tuple(
+                WordRead(said, name, said if rng.uniform() < share else "x") for said, name in words
+            )
+            for row, share in ((RECORDED, 0.9), ("generated", 0.5), ("still_hidden", 0.1))
+        }
+        clips[f"clip{place:02d}"] = read
+    found = lip_reading.summary(clips, seed=0)
+    for part, rows in (("accuracy", 3), ("relative", 2)):
+        assert len(found[part]) == rows
+        for row, cells in found[part].items():
+            assert set(cells) == {"all words", "stop", "vowel"}, row
+            assert all(cell["low"] <= cell["mean"] <= cell["high"] for cell in cells.values())
+    generated = found["accuracy"]["generated"]
+    assert all(cell["low"] < cell["high"] for cell in generated.values())
+    for name, cell in found["relative"]["generated"].items():
+        real = found["accuracy"][RECORDED][name]["mean"]
+        assert cell["mean"] == pytest.approx(generated[name]["mean"] / real)
+    who = {"checkpoint": "runs/reader", "trained_on_data": "toys", "vocabulary_words": 4}
+    lines = lip_reading.markdown(found, reader=who | {"chance": 0.25})
+    head = lines.index("| relative to recorded | all words | stop | vowel |")
+    cells = ["{mean:.2f} [{low:.2f}, {high:.2f}]".format(**found["relative"]["generated"][name])
+             for name in ("all words", "stop", "vowel")]  # fmt: skip
+    assert lines[head + 2] == f"| generated | {' | '.join(cells)} |"
 
 
 def test_the_interval_of_a_share_is_that_of_the_mean_where_clips_are_of_one_length():

@@ -139,5 +139,57 @@ def test_a_cut_ends_a_track_though_the_face_is_in_the_same_place():
     assert seen.num_frames == 60
 
 
+def _box(x, y, half=30.0):
+    return np.array([x - half, y - half, x + half, y + half], np.float64)
+
+
+def _placed(tracks):
+    """(first, end, found, x of the first box's middle) of each track."""
+    return [(t.first, t.end, t.found, t.box_xyxy_px[0, [0, 2]].mean()) for t in tracks]
+
+
+def test_shots_are_told_apart_in_frames_of_the_video():
+    assert sync_crops.find_shots(_frames(60, cut_at=35)) == ((0, 35), (35, 60))
+    assert sync_crops.find_shots(_frames(9)) == ((0, 9),)
+    assert sync_crops.find_shots([]) == ()
+
+
+def test_all_faces_of_a_shot_are_followed_through_their_boxes_in_whatever_order():
+    boxes = [[_box(100 + i, 90), _box(250 - i, 90)] for i in range(40)]
+    boxes = [np.stack(both[:: 1 if i % 3 else -1]) for i, both in enumerate(boxes)]
+    seen = sync_crops.box_tracks(boxes, [(0, 40)])
+    assert (seen.num_frames, seen.max_faces) == (40, 2)
+    assert _placed(seen.tracks) == [(0, 40, 40, 250), (0, 40, 40, 100)]
+    left = next(track for track in seen.tracks if track.box_xyxy_px[0, 0] < 100)
+    np.testing.assert_array_equal(left.box_xyxy_px, [_box(100 + i, 90) for i in range(40)])
+    assert left.landmarks_xy_px is None and left.face_px == 60
+
+
+def test_missing_boxes_are_straight_lines_and_25_frames_the_farthest():
+    empty = np.zeros((0, 4))
+    for gap, want in ((24, [(0, 45, 21)]), (25, [(0, 10, 10), (35, 46, 11)])):
+        boxes = [_box(100, 90)[None]] * 10 + [empty] * gap + [_box(110, 90)[None]] * 11
+        seen = sync_crops.box_tracks(boxes, [(0, len(boxes))])
+        assert [(t.first, t.end, t.found) for t in seen.tracks] == want
+    boxes = [_box(100, 90)[None]] * 10 + [empty] * 4 + [_box(110, 100)[None]] * 5
+    (track,) = sync_crops.box_tracks(boxes, [(0, 19)]).tracks
+    np.testing.assert_allclose(
+        track.box_xyxy_px[9:15], [_box(100 + 2 * i, 90 + 2 * i) for i in range(6)]
+    )
+
+
+@pytest.mark.parametrize(("move", "faces"), [(19, 1), (21, 2)])
+def test_a_box_that_overlaps_by_half_or_less_is_another_face(move, faces):
+    # squares of 60 px, moved by m: (60 - m) / (60 + m) is above a half up to 20
+    boxes = [_box(100, 90)[None]] * 10 + [_box(100 + move, 90)[None]] * 10
+    assert len(sync_crops.box_tracks(boxes, [(0, 20)]).tracks) == faces
+
+
+def test_a_cut_ends_the_tracks_of_boxes():
+    seen = sync_crops.box_tracks([_box(100, 90)[None]] * 30, [(0, 12), (12, 30)])
+    assert [(t.first, t.end) for t in seen.tracks] == [(0, 12), (12, 30)]
+    assert sync_crops.box_tracks([np.zeros((0, 4))] * 5, [(0, 5)]).tracks == ()
+
+
 def test_a_video_without_a_face_has_no_track():
     assert _seen(lambda i: [], 30).tracks == ()

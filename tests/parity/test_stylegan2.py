@@ -129,6 +129,17 @@ def test_rosinality_mapping(rosinality, recorded):
     )
 
 
+def mixed(z, z2):
+    """Styles of the first noise for the first four layers, of the second after them."""
+    return jnp.concatenate([z[:, :4], z2[:, 4:]], axis=1)
+
+
+def test_rosinality_mixed_styles(rosinality, recorded):
+    net, variables, _ = rosinality
+    got = mixed(*(mapped(net, variables, recorded[f"G/{name}"]) for name in ("in_z", "in_z2")))
+    near(got, recorded["G/latent_mix"], W_ATOL)
+
+
 @pytest.mark.parametrize("name", ["z", "wplus", "trunc", "mix"])
 def test_rosinality_pictures_with_given_noise(rosinality, recorded, pictures, name):
     net, variables, _ = rosinality
@@ -137,7 +148,7 @@ def test_rosinality_pictures_with_given_noise(rosinality, recorded, pictures, na
         "z": z,
         "wplus": recorded["G/in_wplus"],
         "trunc": mapped(net, variables, recorded["G/in_z"], truncation=0.7),
-        "mix": jnp.concatenate([z[:, :4], z2[:, 4:]], axis=1),
+        "mix": mixed(z, z2),
     }[name]
     got = pictures(net, variables, ws, maps(recorded))
     near(got, nhwc(recorded[f"G/img_{name}"]), PICTURE_ATOL)

@@ -31,7 +31,8 @@ def test_psp_becomes_an_encoder_and_a_decoder_with_one_average(encoder_state):
     decoder = rosinality_state(width=WIDTH)
     state = {f"module.encoder.{key}": array for key, array in encoder_state.items()}
     state |= {f"module.decoder.{key}": array for key, array in decoder.items()}
-    found = {"state_dict": state, "latent_avg": average, "opts": {"start_from_latent_avg": True}}
+    options = {"start_from_latent_avg": True, "lr": 1e-4, "device": None}
+    found = {"state_dict": state, "latent_avg": average, "opts": options}
     found["optimizer"] = {"state": {}}
     built = building.build("psp", found, ignore=(), where="psp.pt")
     nets = built.config["nets"]
@@ -45,6 +46,7 @@ def test_psp_becomes_an_encoder_and_a_decoder_with_one_average(encoder_state):
     counters = {f"encoder.{key}" for key in encoder_state if key.endswith("num_batches_tracked")}
     assert counters <= set(built.ignored)
     assert {"optimizer", "decoder.convs.0.conv.blur.kernel"} <= set(built.ignored)
+    assert {key for key in built.ignored if "opts" in key} == {"opts.lr", "opts.device"}
     with pytest.raises(UserError, match="its encoder is a Other"):
         wrong = found | {"opts": {"encoder_type": "Other"}}
         building.build("psp", wrong, ignore=(), where="psp.pt")

@@ -4,6 +4,9 @@ A tuple that holds itself twice, and that one again, is a few bytes of pickle, a
 whoever prints it. Deep ones exhaust the stack of whoever walks through them by recursion.
 """
 
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from talkjax import cli
 from talkjax.errors import UserError
 from talkjax.weights import torch_file
 from tests.weights import torch_writer
-from tests.weights.torch_writer import Call, Name, Persistent, Raw, Writer
+from tests.weights.torch_writer import Call, Name, Persistent, Raw, View, Writer
 from tests.weights.toy_expert import expert_state
 from tests.weights.toy_stylegan import rosinality_state
 
@@ -208,3 +211,92 @@ def test_the_average_of_a_generator_is_a_tensor(tmp_path, capsys):
         content = {"g_ema": rosinality_state(width=8), "latent_avg": average}
         path = torch_writer.write_zip(tmp_path / f"{index}.pt", content)
         assert "latent_avg: found" in refused(capsys, path, kind="stylegan2")
+
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def peak_bytes():
+    """A function that tells the most memory that Python and numpy held since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def repeated(count):
+    """One value `count` times over, of four bytes in the file."""
+    return View(np.ones(1, np.float32), 0, (count,), (0,))
+
+
+def test_many_tensors_of_one_value_are_refused_before_they_fill_the_memory(
+    tmp_path, capsys, peak_bytes
+):
+    """Of the 40, each is within the bound of a tensor; together they are 2.7 GB."""
+    state = expert_state() | {f"x{i}": repeated(2**24) for i in range(40)}
+    path = torch_writer.write_zip(tmp_path / "weights.pth", {"state_dict": state})
+    assert path.stat().st_size < MEGABYTE
+    told = refused(capsys, path)
+    assert "its tensors take" in told and "get the file again" in told
+    assert peak_bytes() < 32 * MEGABYTE
+
+
+def test_one_tensor_under_many_keys_is_counted_as_often(tmp_path, capsys, peak_bytes):
+    one = torch_writer.Writer()
+    tensor = one.one(repeated(2**24))
+    pairs = b"".join(b"X\x02\x00\x00\x00" + f"{i:02}".encode() + b"h\x00" for i in range(40))
+    pickle = b"\x80\x02}(X\x01\x00\x00\x00a" + tensor + b"q\x00" + pairs + b"u."
+    path = tmp_path / "weights.pth"
+    torch_writer.write_zip(path, {"a": np.ones(1, np.float32)}, pickle=pickle)
+    assert "its tensors take" in refused(capsys, path)
+    assert peak_bytes() < 32 * MEGABYTE
+
+
+@pytest.mark.timeout(120)
+def test_what_is_within_the_bound_is_refused_for_its_keys_within_it_too(
+    tmp_path, capsys, peak_bytes
+):
+    state = expert_state() | {f"x{i}": repeated(2**24) for i in range(3)}
+    path = torch_writer.write_zip(tmp_path / "weights.pth", {"state_dict": state})
+    assert "x0 is not used by the net" in refused(capsys, path)
+    assert peak_bytes() < 512 * MEGABYTE
+
+
+@pytest.mark.timeout(SECONDS)
+@pytest.mark.parametrize("name", ["text", "list"])
+def test_calls_that_copy_the_same_again_and_again_are_refused(name, tmp_path, capsys, peak_bytes):
+    """A megabyte that 2000 calls are given; each would make a copy of it."""
+    value, call = {
+        "text": ("t" * MEGABYTE, b"c_codecs\nencode\nh\x00\x85R"),
+        "list": ([0] * (MEGABYTE // 5), b"ctorch\nSize\nh\x00\x85R"),
+    }[name]
+    pickle = b"\x80\x02](" + Writer().one(value) + b"q\x00" + call * 2000 + b"e."
+    path = tmp_path / "weights.pth"
+    torch_writer.write_zip(path, {}, pickle=pickle)
+    assert path.stat().st_size < 2 * MEGABYTE
+    assert "gives its calls the same" in refused(capsys, path)
+    assert peak_bytes() < 64 * MEGABYTE
+
+
+def test_an_npz_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, capsys, peak_bytes):
+    path = tmp_path / "weights.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(5):
+            archive.writestr(f"x{i}.npy", bytes(64 * MEGABYTE))
+    assert path.stat().st_size < MEGABYTE
+    tracemalloc.reset_peak()
+    assert "unpacks to 335,544,320 bytes" in refused(capsys, path)
+    assert peak_bytes() < 32 * MEGABYTE
+
+
+def test_an_npz_that_is_damaged_is_one_line(tmp_path, capsys):
+    huge = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % 2**50
+    header = b"\x93NUMPY\x01\x00" + len(huge).to_bytes(2, "little") + huge
+    path = tmp_path / "weights.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", header)
+    assert "cannot be read as arrays" in refused(capsys, path)
+    np.savez_compressed(path, a=np.arange(9999))
+    data = path.read_bytes()
+    path.write_bytes(data[:300] + bytes(300) + data[600:])
+    assert "cannot be read as arrays" in refused(capsys, path)

@@ -5,7 +5,7 @@ import pytest
 
 from talkjax.errors import UserError
 from talkjax.train import trained
-from talkjax.weights import building, kinds
+from talkjax.weights import building, kinds, wav2lip
 from tests.weights.toy_expert import expert_state
 
 KEYS = {
@@ -26,6 +26,17 @@ def found(keys):
 def test_every_kind_is_built_by_something():
     assert set(kinds.KINDS) == set(building.BUILDERS) == set(KEYS)
     assert kinds.NO_METHOD == trained.NO_METHOD
+
+
+def test_every_layout_has_its_own_terms():
+    """SyncTalkFace's expert has the blocks of Wav2Lip's, and not its licence."""
+    layouts = kinds.KINDS["wav2lip-expert"].layouts
+    assert set(layouts) == set(wav2lip.EXPERTS)
+    assert "non-commercial" in layouts["Wav2Lip"].licence
+    ours, theirs = layouts["SyncTalkFace"], kinds.KINDS["synctalkface"].layouts["SyncTalkFace"]
+    assert ours == theirs and "Wav2Lip" not in ours.source + ours.licence
+    for kind in kinds.KINDS.values():
+        assert all(layout.source and layout.licence for layout in kind.layouts.values())
 
 
 @pytest.mark.parametrize("name", KEYS)

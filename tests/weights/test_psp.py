@@ -182,3 +182,15 @@ def test_what_is_no_such_checkpoint_is_refused(changes, message):
 def test_a_bare_state_dict_is_no_checkpoint():
     with pytest.raises(UserError, match=r"^e.pt: found the entries \['x'\], want state_dict"):
         psp.split_checkpoint({"x": 0}, where="e.pt")
+
+
+def test_settings_of_the_training_that_nothing_reads_are_listed():
+    opts = {"encoder_type": "GradualStyleEncoder", "start_from_latent_avg": True}
+    assert psp.unused_options(checkpoint(opts=opts)) == []
+    opts |= {"lr": 0.1, "stylegan_weights": "ffhq.pt", 5: None}
+    assert psp.unused_options(checkpoint(opts=opts)) == [
+        "opts.lr",
+        "opts.stylegan_weights",
+        "opts.5",
+    ]
+    assert psp.unused_options(checkpoint(opts=None)) == []

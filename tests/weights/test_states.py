@@ -7,6 +7,7 @@ import pytest
 from talkjax.errors import UserError
 from talkjax.weights import states, torch_file
 from talkjax.weights.inert_pickle import Inert
+from talkjax.weights.tensors import Storage, view
 from tests.weights import torch_writer
 from tests.weights.torch_writer import Call, Name, Parameter
 
@@ -123,6 +124,56 @@ def test_a_tree_of_pickled_modules_is_its_state_dict(tmp_path):
     assert set(state) == {"fc.weight", "fc.w_avg", "k"}
     np.testing.assert_array_equal(state["fc.w_avg"], ONE * 2)
     assert set(entries(tmp_path, tree())[""]) == set(state)
+
+
+def test_buffers_that_pytorch_does_not_save_are_listed(tmp_path):
+    picked = pick(entries(tmp_path, {"G_ema": tree()}), parts={"net": ("G_ema",)})
+    assert picked.ignored == {"fc.scratch": "a buffer that PyTorch does not save (non-persistent)"}
+    assert pick(entries(tmp_path, tree())).ignored.keys() == {"fc.scratch"}
+
+
+def test_an_extra_that_is_empty_is_listed(tmp_path):
+    found = entries(tmp_path, {"state_dict": {"a": ONE}, "latent_avg": None})
+    picked = pick(found, extras=("latent_avg", "absent"))
+    assert picked.extras == {} and picked.ignored == {"latent_avg": "empty"}
+
+
+def node(**buffers):
+    return Inert("Net", state={"_parameters": {}, "_buffers": buffers, "_modules": {}})
+
+
+def test_one_tree_of_modules_under_many_names_ends():
+    """Few bytes of pickle, and 30 million keys."""
+    whole = node(**{str(i): ONE for i in range(1000)})
+    many = node()
+    many.state["_modules"] = {str(i): whole for i in range(30_000)}
+    with pytest.raises(UserError, match="its modules have no end"):
+        states.module_state(many, where="file.pkl")
+    assert len(states.entries({"G": whole, "D": whole}, where="file.pkl")["D"]) == 1000
+    with pytest.raises(UserError, match="its modules have no end"):
+        states.entries({f"G{i}": whole for i in range(101)}, where="file.pkl")
+
+
+@pytest.mark.parametrize("name", ["n" * 2000, 5, 10**5000], ids=["long", "number", "huge"])
+def test_names_in_a_tree_of_modules_are_short_text(name):
+    for group, value in (("_modules", node()), ("_buffers", ONE)):
+        module = node()
+        module.state[group] = {name: value}
+        with pytest.raises(UserError, match="holds something under the name"):
+            states.module_state(module, where="file.pkl")
+
+
+def test_tensors_may_repeat_values_but_not_to_fill_the_memory():
+    storage = Storage(4, "file.pkl: storage 0", data=memoryview(bytes(4)))
+    most = states.MAX_REPEATED_BYTES // 4
+    quarter = view(storage, np.dtype(np.float32), 0, shape=(most // 4,), strides=(0,))
+    fits = {"state_dict": {str(i): quarter for i in range(4)}}
+    states.check_sizes(fits, file_bytes=0, where="file.pkl")
+    for more in ({"latent_avg": ONE}, {"other": {"a": ONE}}, {"": {"b": np.zeros(1, bool)}}):
+        with pytest.raises(UserError, match=r"its tensors take [\d,]+ bytes"):
+            states.check_sizes(fits | more, file_bytes=0, where="file.pkl")
+    # A file of half or quarter floats becomes one of float32.
+    states.check_sizes({"a": {"b": ONE.astype(np.int8)}} | fits, file_bytes=6, where="file.pkl")
 
 
 def test_modules_that_hold_themselves_end():

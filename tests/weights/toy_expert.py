@@ -12,17 +12,22 @@ FACE_BLOCKS = [
     *[(0, 7), (1, 5), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3), (2, 3), (3, 3), (3, 3), (3, 3)],
     *[(4, 3), (4, 3), (4, 3), (5, 3), (6, 3), (6, 1)],
 ]
+# Of SyncTalkFace's, models/syncnet.py of jinny960812/SyncTalkFace@9d5d08d.
+FACE_BLOCKS_128 = [
+    *[(0, 7), (1, 5), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3), (2, 3), (3, 3), (3, 3), (3, 3)],
+    *[(4, 3), (4, 3), (4, 3), (5, 3), (5, 3), (5, 3), (6, 4), (6, 1)],
+]
 AUDIO_BLOCKS = [
     *[(0, 3), (0, 3), (0, 3), (1, 3), (1, 3), (1, 3), (2, 3), (2, 3), (2, 3)],
     *[(3, 3), (3, 3), (3, 3), (4, 3), (4, 1)],
 ]
 
 
-def expert_state(seed=0, *, prefix=""):
+def expert_state(seed=0, *, prefix="", face_blocks=FACE_BLOCKS):
     """{key: float32 array}, with step counters."""
     rng = np.random.default_rng(seed)
     state = {}
-    branches = (("face", FACE, FACE_BLOCKS, 15), ("audio", AUDIO, AUDIO_BLOCKS, 1))
+    branches = (("face", FACE, face_blocks, 15), ("audio", AUDIO, AUDIO_BLOCKS, 1))
     for branch, widths, blocks, channels in branches:
         for index, (stage, kernel) in enumerate(blocks):
             key = f"{prefix}{branch}_encoder.{index}.conv_block"

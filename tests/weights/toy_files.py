@@ -15,7 +15,7 @@ import numpy as np
 from talkjax import cli
 from talkjax.train import checkpoint
 from tests.weights import toy_psp, toy_stylegan, toy_stylegan2, toy_stylegan3, toy_synctalkface
-from tests.weights.toy_expert import expert_state
+from tests.weights.toy_expert import FACE_BLOCKS_128, expert_state
 from tests.weights.toy_syncnet import syncnet_state
 
 COUNTER = "num_batches_tracked"
@@ -36,6 +36,7 @@ class Case:
 
     Attributes:
       kind: of `import-weights`.
+      layout: what is detected in it.
       content: dicts of arrays and plain values.
       nets: {net: its state, without what is left out}.
       ignored: keys of the manifest's "ignored".
@@ -44,6 +45,7 @@ class Case:
     """
 
     kind: str
+    layout: str
     content: Any
     nets: Mapping[str, Mapping[str, np.ndarray]]
     ignored: set[str]
@@ -64,6 +66,15 @@ def conv(weight):
     return weight.transpose(2, 3, 1, 0)
 
 
+def expert_128():
+    state = expert_state(face_blocks=FACE_BLOCKS_128)
+    content = {"state_dict": StateDict(state)}
+    last = conv(state["face_encoder.17.conv_block.0.weight"])
+    places = {"sync/params/face/block_17/conv/kernel": last}
+    nets = {"sync": used(state)}
+    return Case("wav2lip-expert", "SyncTalkFace", content, nets, left_out(state), places)
+
+
 def expert():
     state = expert_state()
     content = {"state_dict": StateDict({f"module.{k}": a for k, a in state.items()})}
@@ -75,7 +86,7 @@ def expert():
         ],
     }
     ignored = left_out(state) | {"optimizer", "global_step", "global_epoch"}
-    return Case("wav2lip-expert", content, {"sync": used(state)}, ignored, places)
+    return Case("wav2lip-expert", "Wav2Lip", content, {"sync": used(state)}, ignored, places)
 
 
 def syncnet():
@@ -87,7 +98,8 @@ def syncnet():
         "syncnet/params/sound/block_5/conv/kernel": conv(state["netcnnaud.18.weight"]),
         "syncnet/params/sound_head/last/kernel": state["netfcaud.3.weight"].T,
     }
-    return Case("syncnet", StateDict(state), {"syncnet": used(state)}, left_out(state), places)
+    nets = {"syncnet": used(state)}
+    return Case("syncnet", "SyncNet v2", StateDict(state), nets, left_out(state), places)
 
 
 def synctalkface():
@@ -112,7 +124,7 @@ def synctalkface():
     }
     nets = {"gen": used(generator) | used(decoder), "disc": used(judge)}
     ignored = left_out(generator) | left_out(decoder) | left_out(judge)
-    return Case("synctalkface", content, nets, ignored, places)
+    return Case("synctalkface", "SyncTalkFace", content, nets, ignored, places)
 
 
 def stylegan2_rosinality():
@@ -131,7 +143,7 @@ def stylegan2_rosinality():
     }
     nets = {"gen": used(state) | {"latent_avg": average}, "disc": used(judge)}
     ignored = left_out(state) | left_out(judge) | {"g", "g_optim", "ada_aug_p"}
-    return Case("stylegan2", content, nets, ignored, places)
+    return Case("stylegan2", "rosinality", content, nets, ignored, places)
 
 
 def nvidia_case(kind, state, places):
@@ -141,7 +153,7 @@ def nvidia_case(kind, state, places):
     ignored = left_out(state) | left_out(judge) | {"G", "augment_pipe", "training_set_kwargs"}
     places |= {"disc/params/block_16/conv_1/kernel": conv(judge["b16.conv1.weight"])}
     nets = {"gen": used(state), "disc": used(judge)}
-    return Case(kind, content, nets, ignored, places, pickled=True)
+    return Case(kind, "NVIDIA", content, nets, ignored, places, pickled=True)
 
 
 def stylegan2_nvidia():
@@ -185,7 +197,8 @@ def psp():
     nets = {"encoder": used(encoder) | {"latent_avg": average}}
     nets["decoder"] = used(decoder) | {"latent_avg": average}
     ignored = left_out(encoder, prefix="encoder.") | left_out(decoder, prefix="decoder.")
-    return Case("psp", content, nets, ignored, places)
+    ignored |= {"opts.lr"}
+    return Case("psp", "pSp", content, nets, ignored, places)
 
 
 def arcface():
@@ -196,11 +209,13 @@ def arcface():
         "arcface/params/backbone/stem_conv/kernel": conv(state["input_layer.0.weight"]),
         "arcface/batch_stats/norm_out/var": state["output_layer.4.running_var"],
     }
-    return Case("arcface", StateDict(state), {"arcface": used(state)}, left_out(state), places)
+    nets = {"arcface": used(state)}
+    return Case("arcface", "IR-SE-50", StateDict(state), nets, left_out(state), places)
 
 
 CASES: Mapping[str, Callable[[], Case]] = {
     "wav2lip-expert": expert,
+    "wav2lip-expert-128": expert_128,
     "syncnet": syncnet,
     "synctalkface": synctalkface,
     "stylegan2-rosinality": stylegan2_rosinality,
@@ -227,7 +242,8 @@ def check_import(case, path, out, capsys, *, form):
     manifest = json.loads(capsys.readouterr().out)
     trained = checkpoint.load_trained(out)
     assert manifest == trained.origin | {"scores": {}}
-    assert (manifest["kind"], manifest["file"], manifest["form"]) == (case.kind, path.name, form)
+    assert (manifest["kind"], manifest["layout"]) == (case.kind, case.layout)
+    assert (manifest["file"], manifest["form"]) == (path.name, form)
     assert manifest["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert {key for keys in manifest["ignored"].values() for key in keys} == case.ignored
 
