@@ -139,7 +139,7 @@ def _box_files(args: argparse.Namespace, videos: Sequence[Path]) -> dict[Path, P
     names = [video.stem for video in videos]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(
-            f"{args.boxes}: {len(twice)} names of videos are there more than once ({twice[0]}), so "
+            f"{args.boxes}: several videos are named {twice[0]}, so "
             "their boxes cannot be told apart; score them in several calls"
         )
     return {video: _box_file(args.boxes, video.stem, BOX_SUFFIXES) for video in videos}

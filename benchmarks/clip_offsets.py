@@ -1,0 +1,129 @@
+"""Do a critic's offsets, clip by clip, agree with an estimate in which there is no critic?
+
+    python -m benchmarks.clip_offsets data/grid data/grid_fixed --out offsets.json
+
+`talkjax prepare --critic ... --fix-offset` moves the sound of each clip by what a critic says. Were
+that the critic's own habit, data moved by it would only please it and its like. So the lags are
+estimated once more without any net: the strongest directions of the mouth's picture are predicted
+from the sound by ridge regression, for each clip from the others, and a clip's lag is where its
+prediction fits best (parabola through the best of steps of 12.5 ms). The estimate is noisy: a clip
+has 3 s. Its agreement with the critic says how much of the offsets is the recordings'.
+"""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data_prep.coarse_sync import ClipFeatures, clip_features
+from talkjax.data.pipeline import iterate_clips
+from talkjax.data.schema import FPS
+from talkjax.errors import UserError
+from talkjax.ops.mel import HOP_SAMPLES, SAMPLE_RATE_HZ, mel_start, mel_windows
+
+COMPONENTS, RIDGE, FOLDS, ROUNDS = 8, 10.0, 5, 3
+# 0.2 s of sound around a frame, in bands of four bins; lags of up to 3.1 frames either way.
+WINDOW_MEL_FRAMES, BINS_TOGETHER, FRAMES_TOGETHER, MAX_LAG = 16, 4, 2, 10
+
+
+def lags_of(clips: Sequence[ClipFeatures]) -> np.ndarray:
+    """The lag of each clip, frames of 25 fps, (n,); positive where the picture is late."""
+    lips = _components(clips)
+    sounds = [[_sound(clip, lag) for lag in range(-MAX_LAG, MAX_LAG + 1)] for clip in clips]
+    lags = np.zeros(len(clips))
+    for _ in range(ROUNDS):
+        found = np.empty_like(lags)
+        nearest = np.clip(np.round(lags).astype(int), -MAX_LAG, MAX_LAG) + MAX_LAG
+        for fold in range(FOLDS):
+            fitted = [i for i in range(len(clips)) if i % FOLDS != fold]
+            weights = _ridge(
+                np.concatenate([sounds[i][nearest[i]] for i in fitted]),
+                np.concatenate([lips[i] for i in fitted]),
+            )
+            for i in range(fold, len(clips), FOLDS):
+                fits = [_fit(sound @ weights, lips[i]) for sound in sounds[i]]
+                found[i] = _peak(np.array(fits)) - MAX_LAG
+        lags = found - np.median(found)
+    return found * FPS * HOP_SAMPLES / SAMPLE_RATE_HZ
+
+
+def _components(clips: Sequence[ClipFeatures]) -> list[np.ndarray]:
+    """Each clip's mouth pictures in the strongest directions of all, (t, COMPONENTS)."""
+    mouths = np.concatenate([clip.mouth for clip in clips]).astype(np.float64)
+    _, vectors = np.linalg.eigh(mouths.T @ mouths)
+    return [clip.mouth @ vectors[:, -COMPONENTS:] for clip in clips]
+
+
+def _sound(clip: ClipFeatures, lag: int) -> np.ndarray:
+    """The sound around each frame, `lag` mel frames before it, (t, d) without its mean."""
+    # A video frame is 3.2 mel frames long; its middle is the window's middle.
+    first = mel_start(np.arange(len(clip.mouth))) + 2 - WINDOW_MEL_FRAMES // 2 - lag
+    bands = clip.mel.reshape(len(clip.mel), -1, BINS_TOGETHER).mean(axis=2)
+    windows = mel_windows(bands, first, mel_frames=WINDOW_MEL_FRAMES)
+    flat = windows.reshape(len(windows), -1, FRAMES_TOGETHER).mean(axis=2).astype(np.float64)
+    return flat - flat.mean(axis=0)
+
+
+def _ridge(sound: np.ndarray, lips: np.ndarray) -> np.ndarray:
+    penalty = RIDGE * len(sound) / 1000 * np.eye(sound.shape[1])
+    return np.linalg.solve(sound.T @ sound + penalty, sound.T @ lips)
+
+
+def _fit(said: np.ndarray, lips: np.ndarray) -> float:
+    """Correlation of prediction and truth, all directions together."""
+    return float(np.sum(said * lips) / np.sqrt(np.sum(said**2) * np.sum(lips**2)))
+
+
+def _peak(fits: np.ndarray) -> float:
+    """Where the fits are highest, to a fraction of a step."""
+    best = int(np.argmax(fits))
+    if not 0 < best < len(fits) - 1:
+        return float(best)
+    before, most, after = fits[best - 1 : best + 2]
+    return best + 0.5 * (before - after) / (before - 2.0 * most + after)
+
+
+def agreement(clips: dict[str, ClipFeatures], offsets: dict[str, float]) -> dict[str, Any]:
+    """The two estimates side by side: {"clips", "correlation", ...}; lags in frames of 25 fps."""
+    names = [name for name in clips if name in offsets]
+    if len(names) < 3 * FOLDS:
+        raise UserError(f"clips with an offset: found {len(names)}, want at least {3 * FOLDS}")
+    lags = lags_of([clips[name] for name in names])
+    said = np.array([offsets[name] for name in names])
+    return {
+        "clips": len(names),
+        "correlation": round(float(np.corrcoef(lags, said)[0, 1]), 3),
+        "std_critic": round(float(said.std()), 3),
+        "std_ridge": round(float(lags.std()), 3),
+        "std_difference": round(float((lags - said).std()), 3),
+        "mean_critic": round(float(said.mean()), 3),
+        "mean_ridge": round(float(lags.mean()), 3),
+        "slope_of_ridge_on_critic": round(float(np.polyfit(said, lags, 1)[0]), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recorded", help="data as recorded (`talkjax prepare`)")
+    parser.add_argument("fixed", type=pathlib.Path, help="the same, prepared with --fix-offset")
+    parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])
+    parser.add_argument("--out", type=pathlib.Path, help="JSON to write")
+    args = parser.parse_args()
+    offsets = json.loads((args.fixed / "report.json").read_text())["sync"]["clips"]
+    clips = {
+        record.clip_id: clip_features(record)
+        for split in args.splits
+        for record in iterate_clips(args.recorded, split)
+    }
+    found = agreement(clips, {name: clip["fine_offset_frames"] for name, clip in offsets.items()})
+    text = json.dumps(found, indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

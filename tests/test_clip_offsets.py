@@ -1,0 +1,53 @@
+"""Lags of clips by ridge regression, held against lags that were made."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+
+from benchmarks.clip_offsets import agreement, lags_of
+from data_prep.coarse_sync import ClipFeatures
+from talkjax.errors import UserError
+from talkjax.ops.mel import MEL_BINS
+
+FRAMES, CLIPS = 75, 40
+# Frames of 25 fps; a mel frame of 80 Hz is 0.3125 of them.
+MADE = np.linspace(-1.5, 1.5, CLIPS)[np.random.default_rng(0).permutation(CLIPS)]
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Mouths that a smooth sound moves, each clip's picture late by its own lag."""
+    rng = np.random.default_rng(1)
+    mixing = rng.standard_normal((4, 30))
+    spectrum = rng.standard_normal((4, MEL_BINS))
+    made = []
+    for lag in MADE:
+        causes = gaussian_filter1d(rng.standard_normal((4, 400)), 3.0, axis=1)
+        times = 40 + (np.arange(FRAMES) + 0.5 - lag) * 3.2 - 0.5
+        lips = np.stack([np.interp(times, np.arange(400), cause) for cause in causes], axis=1)
+        mel = causes.T[40 : 40 + 240] @ spectrum + 0.01 * rng.standard_normal((240, MEL_BINS))
+        mouth = lips @ mixing + 0.05 * rng.standard_normal((FRAMES, 30))
+        made.append(ClipFeatures(mouth - mouth.mean(axis=0), mel.astype(np.float32)))
+    return made
+
+
+def test_lags_are_found_to_a_fraction_of_a_frame(clips):
+    error = lags_of(clips) - MADE
+    assert np.std(error) < 0.15  # of lags whose standard deviation is 0.9
+    assert abs(np.mean(error)) < 0.25  # the windows lie on the grid of mel frames
+
+
+def test_agreement_tells_the_critics_offsets_from_made_up_ones(clips):
+    named = {f"clip{i}": clip for i, clip in enumerate(clips)}
+    true = dict(zip(named, MADE, strict=True))
+    found = agreement(named, true)
+    assert found["clips"] == CLIPS
+    assert found["correlation"] > 0.97
+    assert found["std_difference"] < 0.15 < found["std_critic"]
+    made_up = dict(zip(named, np.roll(MADE, 7), strict=True))
+    assert abs(agreement(named, made_up)["correlation"]) < 0.5
+
+
+def test_too_few_clips_are_refused(clips):
+    with pytest.raises(UserError, match="found 1, want at least 15"):
+        agreement({"clip0": clips[0]}, {"clip0": 0.0})
