@@ -2,8 +2,8 @@
 
     talkjax train --config configs/sync_critic_context_synthetic.py:cpu --workdir runs/context
 
-Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores), `near` (from cpu on, near misses),
-`overfit` (as cpu, 50 clips), `smoke` (tiny, toy data).
+Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores), `sharp` (mouths from 96 px crops),
+`near` (from cpu on, near misses), `overfit` (as cpu, 50 clips), `smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict

@@ -8,8 +8,8 @@ off chance sooner and asks what an offset search asks.
 
 Variants: `full` (published size, 128 px, a GPU; begins after `overfit` has passed), `cpu` (64 px,
 two cores), `bce` (as cpu, the published loss), `near` (as cpu, begins from it and learns near
-misses), `sharp` (as cpu, mouths from 96 px crops; for measuring, not for training a 64 px
-generator), `judge` (as cpu, other seed and width: judges what was trained against cpu), `overfit`
+misses), `sharp` (mouths from 96 px crops, longer, many near negatives; for measuring, not for
+training a 64 px generator), `judge` (as cpu, other seed and width: judges what was trained against cpu), `overfit`
 (as cpu, 50 clips: must pass before a long run), `smoke` (tiny, toy data).
 Measured results, with machine and date: benchmarks/README.md.
 """
@@ -129,11 +129,24 @@ def _near(config: ConfigDict) -> ConfigDict:
 
 
 def _sharp(config: ConfigDict) -> ConfigDict:
-    """As many pixels as `cpu`, of the mouth and its surroundings alone."""
+    """As many pixels as `cpu`, of the mouth and its surroundings alone; many near negatives."""
     config = _cpu(config)
-    config.data.update(image_size=96, keep_decoded_mb=1100.0)
+    steps = 3_000
+    config.run.update(steps=steps, validate_every_steps=300, save_every_steps=300)
+    config.run.best_metric = "max:retrieval"
+    config.data.update(image_size=96, keep_decoded_mb=3_000.0)
     config.model.image_size = 96
     config.model.sync.region = MOUTH
+    # Half the arithmetic of `cpu`, so that a step of more windows takes no longer.
+    config.model.sync.update(
+        face_stem_stride=2,
+        face_channels=(24, 48, 96, 128, 128),
+        face_repeats=(0, 1, 1, 1),
+        audio_channels=(8, 32, 64, 96, 128),
+        audio_repeats=(0, 1, 1, 1),
+    )
+    stretches(config)
+    common.cosine(config.optim.sync, peak=1e-3, steps=steps)
     return config
 
 
@@ -181,13 +194,13 @@ def near_misses(config: ConfigDict) -> None:
 
 
 def stretches(config: ConfigDict) -> None:
-    """Near and far moments of a clip at once: eight mouths of 1.3 s, each against all its sounds.
+    """Near and far moments of a clip at once: eleven mouths of 1.3 s, each against all its sounds.
 
-    Unlike near misses alone it learns from the first step on: the far moments are easy. Sounds
-    are cheap (a fifth of a mouth's arithmetic), so there are four for each mouth.
+    Unlike `near_misses` it learns from the first step on, since the far moments are easy. Sounds
+    are cheaper than mouths, so there are three for each.
     """
-    config.data.update(batch_size=6, consecutive=True, windows_per_clip=32)
-    config.model.update(every_frames=4, min_gap_frames=1, bce_gap_frames=3)
+    config.data.update(batch_size=4, consecutive=True, windows_per_clip=32)
+    config.model.update(every_frames=3, min_gap_frames=1, bce_gap_frames=3)
 
 
 def fifty_clips(config: ConfigDict, *, steps: int) -> ConfigDict:

@@ -4,15 +4,16 @@
     talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic_synthetic
 
 Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores, minutes: enough to train
-a generator against), `judge` (longer, other seed and width: judges what was trained against cpu),
-`overfit` (50 clips: must pass before a long run), `smoke` (tiny, toy data).
+a generator against), `sharp` (mouths from 96 px crops, near negatives, for measuring), `judge`
+(longer, other seed and width: judges what was trained against cpu), `overfit` (50 clips: must pass
+before a long run), `smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict
 
 from configs import common, sync_critic_grid
 
-VARIANTS = ("full", "cpu", "judge", "overfit", "smoke")
+VARIANTS = ("full", "cpu", "sharp", "judge", "overfit", "smoke")
 
 
 def get_config(variant: str = "full") -> ConfigDict:
