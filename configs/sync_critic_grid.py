@@ -9,8 +9,8 @@ off chance sooner and asks what an offset search asks.
 Variants: `full` (published size, 128 px, a GPU; begins after `overfit` has passed), `cpu` (64 px,
 two cores), `bce` (as cpu, the published loss), `near` (as cpu, begins from it and learns near
 misses), `sharp` (mouths from 96 px crops, longer, many near negatives; for measuring, not for
-training a 64 px generator), `judge` (as cpu, other seed and width: judges what was trained against cpu), `overfit`
-(as cpu, 50 clips: must pass before a long run), `smoke` (tiny, toy data).
+training a 64 px generator), `judge` (as cpu, other seed and width: judges what was trained against
+cpu), `overfit` (as cpu, 50 clips: must pass before a long run), `smoke` (tiny, toy data).
 Measured results, with machine and date: benchmarks/README.md.
 """
 
