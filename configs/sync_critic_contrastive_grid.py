@@ -11,15 +11,16 @@ Differs: those 8 are windows of the batch, from anywhere in the clip, not 3 to 1
 few that are nearer than 3 frames do not count.
 
 Variants: `full` (published size of SyncTalkFace's critic, 128 px, a GPU), `cpu` (64 px, two
-cores), `sharp` (mouths from 96 px crops, near negatives, for measuring), `overfit` (as cpu, 50
-clips: must pass before a long run), `smoke` (tiny, toy data).
+cores), `sharp` (mouths from 96 px crops, near negatives, for measuring), `varied` (from sharp on,
+with other voices, light and framing), `overfit` (as cpu, 50 clips: must pass before a long run),
+`smoke` (tiny, toy data).
 """
 
 from ml_collections import ConfigDict
 
 from configs import common, sync_critic_grid
 
-VARIANTS = ("full", "cpu", "sharp", "overfit", "smoke")
+VARIANTS = ("full", "cpu", "sharp", "varied", "overfit", "smoke")
 
 
 def get_config(variant: str = "full") -> ConfigDict:

@@ -3,8 +3,9 @@
     talkjax train --config configs/sync_critic_contrastive_synthetic.py:cpu \
         --workdir runs/contrastive
 
-Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores), `sharp` (mouths from
-96 px crops, near negatives, for measuring), `overfit` (as cpu, 50 clips), `smoke` (tiny, toy data).
+Variants: `full` (128 px, a GPU), `cpu` (64 px, two cores), `sharp` (mouths from 96 px crops, near
+negatives, for measuring), `varied` (from sharp on), `overfit` (as cpu, 50 clips), `smoke` (tiny,
+toy data).
 """
 
 from ml_collections import ConfigDict

@@ -6,11 +6,17 @@
 The published loss is `bce` alone (variant `bce`); all others add `contrast`, which gets a critic
 off chance sooner and asks what an offset search asks.
 
-Variants: `full` (published size, 128 px, a GPU; begins after `overfit` has passed), `cpu` (64 px,
-two cores), `bce` (as cpu, the published loss), `near` (as cpu, begins from it and learns near
-misses), `sharp` (mouths from 96 px crops, longer, many near negatives; for measuring, not for
-training a 64 px generator), `judge` (as cpu, other seed and width: judges what was trained against
-cpu), `overfit` (as cpu, 50 clips: must pass before a long run), `smoke` (tiny, toy data).
+Variants:
+    full     published size, 128 px, a GPU; begins after `overfit` has passed
+    cpu      64 px, two cores
+    bce      as cpu, the published loss alone
+    near     from cpu on, near misses
+    sharp    mouths of 96 px crops, longer, near negatives: for measuring, not for training a 64 px
+             generator
+    varied   from sharp on, with other voices, light and framing
+    judge    as cpu, other seed and width: judges what was trained against cpu
+    overfit  as cpu, 50 clips: must pass before a long run
+    smoke    tiny, toy data
 Measured results, with machine and date: benchmarks/README.md.
 """
 
@@ -18,7 +24,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("full", "cpu", "bce", "near", "sharp", "judge", "overfit", "smoke")
+VARIANTS = ("full", "cpu", "bce", "near", "sharp", "varied", "judge", "overfit", "smoke")
 
 
 # First and last row, first and last column, as fractions of the side.
@@ -57,6 +63,7 @@ def get_config(variant: str = "full") -> ConfigDict:
             views=1,
             every_frames=1,
             jitter=no_jitter(),
+            sound_jitter=no_sound_jitter(),
             sync=dict(
                 face_channels=(32, 64, 128, 256, 512, 512, 512),
                 face_repeats=(0, 2, 3, 2, 2, 2),
@@ -150,6 +157,18 @@ def _sharp(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def _varied(config: ConfigDict) -> ConfigDict:
+    """From `sharp` on: when it begins to know its clips by heart, other voices, light, framing."""
+    config = _sharp(config)
+    config.init_from = "runs/sharp"
+    config.run.steps = 2_500
+    config.run.update(validate_every_steps=250, save_every_steps=250)
+    config.model.jitter = ConfigDict(light_jitter())
+    config.model.sound_jitter = ConfigDict(other_voices())
+    common.cosine(config.optim.sync, peak=7e-4, steps=config.run.steps)
+    return config
+
+
 def _judge(config: ConfigDict) -> ConfigDict:
     """Another seed and another width than `cpu`, so that its errors are its own."""
     config = _cpu(config)
@@ -171,6 +190,7 @@ def _smoke(config: ConfigDict) -> ConfigDict:
     near_misses(config)
     config.data.update(batch_size=8, windows_per_clip=7)
     config.model.jitter = ConfigDict(light_jitter())
+    config.model.sound_jitter = ConfigDict(other_voices())
     config.model.sync.update(smoke_sync())
     config.optim.sync.update(warmup_steps=1, decay_steps=100)
     return config
@@ -209,6 +229,7 @@ def fifty_clips(config: ConfigDict, *, steps: int) -> ConfigDict:
     config.run.required = "accuracy>=0.9"
     config.data.split = config.validation.split = "train[:50]"
     config.model.jitter = ConfigDict(no_jitter())
+    config.model.sound_jitter = ConfigDict(no_sound_jitter())
     common.cosine(config.optim.sync, peak=1e-3, steps=steps)
     return config
 
@@ -217,6 +238,16 @@ def no_jitter() -> dict[str, float]:
     """All frames as they are."""
     place = dict(scale=0.0, shift=0.0, blur_px=0.0, flip=0.0)
     return dict(brightness=0.0, contrast=0.0, colour=0.0) | place
+
+
+def no_sound_jitter() -> dict[str, float]:
+    """All sounds as they are."""
+    return dict(level=0.0, tilt=0.0, warp=0.0, noise=0.0)
+
+
+def other_voices() -> dict[str, float]:
+    """What tells voices, rooms and microphones apart, and says nothing of the lips."""
+    return dict(level=0.5, tilt=0.4, warp=0.1, noise=0.15)
 
 
 def light_jitter() -> dict[str, float]:

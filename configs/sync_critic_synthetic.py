@@ -4,7 +4,8 @@
     talkjax train --config configs/sync_critic_synthetic.py:cpu --workdir runs/critic_synthetic
 
 Variants: `full` (published size, 128 px, a GPU), `cpu` (64 px, two cores, minutes: enough to train
-a generator against), `sharp` (mouths from 96 px crops, near negatives, for measuring), `judge`
+a generator against), `sharp` (mouths from 96 px crops, near negatives, for measuring),
+`varied` (from sharp on, with other voices, light and framing), `judge`
 (longer, other seed and width: judges what was trained against cpu), `overfit` (50 clips: must pass
 before a long run), `smoke` (tiny, toy data).
 """
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import common, sync_critic_grid
 
-VARIANTS = ("full", "cpu", "sharp", "judge", "overfit", "smoke")
+VARIANTS = ("full", "cpu", "sharp", "varied", "judge", "overfit", "smoke")
 
 
 def get_config(variant: str = "full") -> ConfigDict:

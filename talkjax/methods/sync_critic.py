@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from talkjax.arrays import Array, Batch, Float, Int, Key, Nets, UInt8
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.sync_critic import SyncCritic, pixels, probability, seen
-from talkjax.ops import augment, image, pairs
+from talkjax.ops import augment, augment_sound, image, pairs
 from talkjax.ops.chance import CHANCE, CHANCE_MARGIN, alerts_at_chance
 
 # Accuracy counts pairs at least a window of 0.2 s apart; nearer ones are what `retrieval` is for.
@@ -43,6 +43,8 @@ ACCURACY_GAP_FRAMES = 5
 LOWEST_TEMPERATURE = 0.01
 # Unit vectors of one clip that differ less than this say nothing of the moment.
 COLLAPSED = 0.003
+# Folded into a step's key, beside the numbers of the views.
+SOUND_DRAW = 2**16
 LN_2, LN_2_MARGIN = math.log(2.0), 0.01
 HOTTEST_TEMPERATURE = 1.0
 SILENT_MEL = 0.05
@@ -61,6 +63,7 @@ def build(
     views: int = 1,
     every_frames: int = 1,
     jitter: Mapping[str, float] = augment.UNCHANGED,
+    sound_jitter: Mapping[str, float] = augment_sound.UNCHANGED,
 ) -> Method:
     """The sync critic as a method.
 
@@ -77,6 +80,7 @@ def build(
       every_frames: with `data.consecutive`, mouths are seen at every so many windows only
         (sound is heard at all of them).
       jitter: settings of `augment.Jitter`, in training.
+      sound_jitter: settings of `augment_sound.SoundJitter`, in training.
 
     Raises:
       ValueError: if views are neither 1 nor 2.
@@ -92,6 +96,7 @@ def build(
         views=views,
         every_frames=every_frames,
         jitter=augment.Jitter(**jitter),
+        sound_jitter=augment_sound.SoundJitter(**sound_jitter),
         critic=SyncCritic(**sync, dtype=jnp.dtype(dtype)),
     )
     return Method(
@@ -133,6 +138,7 @@ class CriticTraining:
     views: int
     every_frames: int
     jitter: augment.Jitter
+    sound_jitter: augment_sound.SoundJitter
     critic: SyncCritic
 
     def init(self, key: Key, batch: Batch) -> tuple[Nets, Nets]:
@@ -160,13 +166,17 @@ class CriticTraining:
     def embed(
         self, params: Nets, model_vars: Nets, batch: Batch, key: Key | None, *, train: bool
     ) -> tuple[Embedded, Nets]:
-        """(embeddings, new statistics); a key gives `views` jittered views, None the pictures."""
+        """(embeddings, new statistics); a key gives `views` jittered views and a jittered sound,
+        None what was recorded."""
         frames, mel, starts = batch["frames_u8"], batch["mel_chunk"], batch["start_frames"]
         b, consecutive = mel.shape[0], frames.ndim == 5
         # All frames of a clip in a row, so that a view is one of the clip.
         clips = frames.reshape(b, -1, *frames.shape[-3:])
         keys = [None] if key is None else list(jax.random.split(key, self.views))
         images = jnp.concatenate([self.look(clips, one) for one in keys])
+        if key is not None and self.sound_jitter.changes:
+            sound_key = jax.random.fold_in(key, SOUND_DRAW)
+            mel = augment_sound.heard(mel, sound_key, jitter=self.sound_jitter)
         apply = functools.partial(
             self.critic.apply,
             {"params": params["sync"], **model_vars["sync"]},
@@ -193,7 +203,8 @@ class CriticTraining:
 
     def loss(self, params: Nets, model_vars: Nets, batch: Batch, key: Key) -> LossOut:
         """The losses, and what they mean in accuracy."""
-        key = key if self.views > 1 or self.jitter.changes else None
+        changes = self.views > 1 or self.jitter.changes or self.sound_jitter.changes
+        key = key if changes else None
         found, updated = self.embed(params, model_vars, batch, key, train=True)
         true, false = found.pairs(self.min_gap_frames)
         temperature = self.temperature(params)

@@ -130,8 +130,8 @@ class SyncCritic(nn.Module):
     """Embeds mouths and sound in one space; the cosine says whether they are in sync.
 
     Attributes:
-      face_channels, face_repeats, face_last_kernel, face_stem_stride: see `FaceBranch`. For lower halves of
-        64 px crops (32x64) leave out one stride-2 stage.
+      face_channels, face_repeats, face_last_kernel, face_stem_stride: see `FaceBranch`. For lower
+        halves of 64 px crops (32x64) leave out one stride-2 stage.
       audio_channels, audio_repeats: see `AudioEncoder`; the last widths must agree.
       region: what it sees of a crop: first and last row, first and last column, as fractions
         of the side.

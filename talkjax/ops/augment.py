@@ -110,8 +110,19 @@ def _placements(key: Key, clips, *, jitter: Jitter, region_px: tuple[int, int, i
 
 
 def _resample(places, size: int, scale, shift_px, radius) -> Float[Array, "b o i"]:
-    """Triangle filters about the source of each place; a radius of 1 is linear interpolation."""
+    """`resample_matrix` about the middle of the places."""
     centre = 0.5 * (places[0] + places[-1])
+    return resample_matrix(places, size, scale, shift_px, radius, centre=centre)
+
+
+def resample_matrix(places, size: int, scale, shift_px, radius, *, centre) -> Float[Array, "b o i"]:
+    """Triangle filters about the source of each place; a radius of 1 is linear interpolation.
+
+    Args:
+      places: (o,) that are to be filled; sources are scaled about `centre`, then shifted.
+      size: i, how many there are; beyond them the edge goes on.
+      scale, shift_px, radius: (b,).
+    """
     source = centre + (places[None, :] - centre) * scale[:, None] + shift_px[:, None]
     source = jnp.clip(source, 0.0, size - 1.0)
     distance = jnp.abs(source[:, :, None] - jnp.arange(size)[None, None, :])

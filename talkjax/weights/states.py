@@ -16,7 +16,7 @@ PREFIX = "module."
 OPTIMIZER = "optim"
 # Deeper and larger trees of modules than any net has, and longer names.
 MAX_DEPTH = 100
-MAX_MODULES = MAX_TENSORS = 100_000
+MAX_MODULES, MAX_TENSORS = 10_000, 100_000
 MAX_NAME_LENGTH = 1000
 # Many keys may name the same few bytes, but not to fill the memory. The weights of a net that are
 # all alike (tests') fit into this.
@@ -332,7 +332,7 @@ def _joined(prefix: str, name: Any, *, where: str) -> str:
     return f"{prefix}{name}"
 
 
-def _dict_of(state: Mapping[str, Any], name: str, *, where: str) -> dict[str, Any]:
+def _dict_of(state: Mapping[str, Any], name: str, *, where: str) -> dict[Any, Any]:
     found = state.get(name, {})
     if not isinstance(found, dict):
         raise UserError(f"{where}: {name} of a module is no dict; get the file again")

@@ -121,7 +121,7 @@ def test_a_whole_module_of_somebody_elses_is_refused(tmp_path):
         torch_file.read(tmp_path / "a.pth")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # deprecated, by one class or another
 def test_torchscript_is_named(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "a.pt")
     with pytest.raises(UserError, match="is a TorchScript program"):
