@@ -171,7 +171,7 @@ def check_expert(
     least, scores = config.experts[name].min_accuracy, expert["scores"]
     if "accuracy" not in scores and expert["origin"] is not None:
         raise UserError(
-            f"{where}: expert {name} is public weights, which nobody has measured on your data; "
+            f"{where}: expert {name} is imported weights, which nobody has measured on your data; "
             f"import {expert['origin']['file']} again with --data {config.data.path}"
         )
     if "accuracy" not in scores:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     for name, value in sorted(trained.scores.items()):
         print(f"{name}  {value:.4f}")
     if trained.origin is None:
-        begun = "" if trained.began_from is None else ", begun from public weights:"
+        begun = "" if trained.began_from is None else ", begun from imported weights:"
         print(f"trained with TalkJAX{begun}")
     if trained.public_origin is not None:
         print("\n".join(as_text(trained.public_origin)))

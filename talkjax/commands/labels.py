@@ -1,9 +1,10 @@
-"""What has to stand beside a judge's numbers: who it is, and which public weights are in it."""
+"""What has to stand beside a judge's numbers: who it is, and which imported weights are in it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from talkjax.train.trained import Trained
+from talkjax.weights import manifest
 
 
 def critic_label(who: Mapping[str, Any]) -> str:
@@ -13,11 +14,8 @@ def critic_label(who: Mapping[str, Any]) -> str:
 
 
 def begun_from(origin: Mapping[str, Any]) -> str:
-    """Of a training that began from public weights: which, and under which terms they are."""
-    return (
-        f"begun from the public weights {origin['file']} ({origin['source']}; "
-        f"{origin['licence']}), sha256 {origin['sha256'][:12]}"
-    )
+    """Of a training that began from imported weights: which, and under which terms they are."""
+    return f"begun from {manifest.label(origin)}, licence {origin['licence']}"
 
 
 def public_origins(trained: Trained) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from talkjax.ops.mfcc import CEPSTRA
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import hashable
 from talkjax.train.trained import Trained, fingerprint
+from talkjax.weights import manifest
 
 # Of `data_settings`: how crops move, whatever their size. A judge of crops that were smoothed
 # otherwise hears its own training's jitter.
@@ -41,19 +42,15 @@ class Judge(NamedTuple):
 
     @property
     def is_public(self) -> bool:
-        """Whether it is imported public weights, not trained here."""
+        """Whether it was imported, not trained here."""
         return self.trained.origin is not None
 
     @property
     def label(self) -> str:
-        """What has to stand beside its numbers: public weights, or what it was trained on, and
-        the public weights that it began from."""
+        """What has to stand beside its numbers: which weights were imported, or what it was trained
+        on, and the imported weights that it began from."""
         if self.trained.origin is not None:
-            origin = self.trained.origin
-            return (
-                f"public weights {origin['file']} ({origin['source']}), sha256 "
-                f"{origin['sha256'][:12]}"
-            )
+            return manifest.label(self.trained.origin)
         how = self.trained.data_settings
         people = f" ({how['train_identities']} people)" if "train_identities" in how else ""
         began = self.trained.began_from

@@ -18,6 +18,7 @@ from talkjax.methods.api import Method
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import write_json
 from talkjax.train.trained import fingerprint
+from talkjax.weights import manifest
 from tests.evals.test_evaluate_command import _copying, _dark_mouth, _run
 from tests.media.synthetic_media import write_video
 from tests.media.test_track import ScriptedDetector, points
@@ -227,7 +228,10 @@ def test_public_weights_are_labelled_and_shown_the_crops_they_know(tmp_path, fac
     video = _video(tmp_path / "a.mp4")
     code, out, _ = _score(video, "--syncnet", public, capsys=capsys)
     assert code == 0
-    assert "public weights syncnet_v2.model (joonson/syncnet_python@6efbb1c), sha256 0123" in out
+    assert f"SyncNet: {manifest.label(ORIGIN)}" in out
+    assert (
+        "imported weights syncnet_v2.model (source assumed, not stated by anybody: joonson" in out
+    )
     assert "variant track: a crop that follows the face" in out
     assert "faces: dlib's HOG detector, the largest face of each shot; not S3FD" in out
     assert "comparable with published LSE: no, dlib's boxes are not those of S3FD" in out
@@ -408,7 +412,7 @@ def test_public_weights_on_aligned_crops_are_said_to_be_comparable_with_nothing(
     public = _export(tmp_path / "public", origin=ORIGIN)
     model = _export(tmp_path / "model", "copying", experts={})
     words = "aligned crops, not the protocol's: not comparable with published numbers"
-    label = f"public weights syncnet_v2.model ({ORIGIN['source']}), sha256 0123456789ab; {words}"
+    label = f"{manifest.label(ORIGIN)}; {words}"
     flags = ("--clips", 2, "--linear-clips", 0, "--pictures", 0)
     cases = {
         ("--checkpoint", model, "--syncnet", public): ("LSE by SyncNet", "Paired differences"),

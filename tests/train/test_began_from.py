@@ -66,7 +66,11 @@ def test_inspect_names_the_weights_and_their_terms(public, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["inspect", "weights", "--checkpoint", str(tuned)]) == 0
     told = capsys.readouterr().out
-    for text in ("trained with TalkJAX, begun from public weights:", "public.pth", "research only"):
+    for text in (
+        "trained with TalkJAX, begun from imported weights:",
+        "public.pth",
+        "research only",
+    ):
         assert text in told
     assert cli.main(["inspect", "weights", "--checkpoint", str(tuned), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
