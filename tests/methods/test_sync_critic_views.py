@@ -43,6 +43,7 @@ def make(jitter, **model):
     config.model.update(views=2, every_frames=EVERY, min_gap_frames=GAP, bce_gap_frames=BCE_GAP)
     config.model.sync.update(ends="linear")
     config.model.jitter.update(jitter)
+    config.model.sound_jitter.update(sync_critic_grid.no_sound_jitter())
     config.model.update(model)
     config.loss_weights.fit.visual = 1.0
     method = sync_critic.build(**hashable(config.model))
@@ -193,3 +194,19 @@ def test_every_so_many_windows_keeps_their_embeddings_and_frames():
     np.testing.assert_allclose(some.sounds, every.sounds, atol=1e-5)
     steps = np.abs(np.diff(every.faces[0], axis=1)).max(axis=-1)
     assert steps.min() > 1e-4  # so the next window would have been seen
+
+
+def test_a_varied_sound_is_heard_with_a_key_only_and_the_mouths_are_as_they_were():
+    voices = sync_critic_grid.other_voices()
+    training, params, model_vars, batch = make(NO_JITTER, views=1, sound_jitter=voices)
+    embed = embedder(training, params, model_vars)
+    recorded, one, other = (
+        embed(batch, key) for key in (None, jax.random.key(3), jax.random.key(4))
+    )
+    for varied in (one, other):
+        np.testing.assert_allclose(varied.faces[0], recorded.faces[0], atol=1e-5)
+        assert float(jnp.abs(varied.sounds - recorded.sounds).max()) > 1e-3
+    assert float(jnp.abs(one.sounds - other.sounds).max()) > 1e-3
+
+    contrast = jax.jit(lambda key: training.loss(params, model_vars, batch, key).terms["contrast"])
+    assert not np.allclose(*(contrast(jax.random.key(seed)) for seed in (3, 4)), atol=1e-5)
