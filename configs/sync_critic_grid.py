@@ -6,17 +6,12 @@
 The published loss is `bce` alone (variant `bce`); all others add `contrast`, which gets a critic
 off chance sooner and asks what an offset search asks.
 
-Variants:
-    full     published size, 128 px, a GPU; begins after `overfit` has passed
-    cpu      64 px, two cores
-    bce      as cpu, the published loss alone
-    near     from cpu on, near misses
-    sharp    mouths of 96 px crops, longer, near negatives: for measuring, not for training a 64 px
-             generator
-    varied   from sharp on, with other voices, light and framing
-    judge    as cpu, other seed and width: judges what was trained against cpu
-    overfit  as cpu, 50 clips: must pass before a long run
-    smoke    tiny, toy data
+Variants: `full` (published size, 128 px, a GPU; begins after `overfit` has passed), `cpu` (64 px,
+two cores), `bce` (as cpu, the published loss alone), `near` (from cpu on, near misses), `sharp`
+(mouths of 96 px crops, longer, near negatives: for measuring, not for training a 64 px generator),
+`varied` (from sharp on, with other voices, light and framing), `judge` (as cpu, other seed and
+width: judges what was trained against cpu), `overfit` (as cpu, 50 clips: must pass before a long
+run), `smoke` (tiny, toy data).
 Measured results, with machine and date: benchmarks/README.md.
 """
 
