@@ -107,12 +107,13 @@ def _cpu(config: ConfigDict) -> ConfigDict:
 
 
 def _smoke(config: ConfigDict) -> ConfigDict:
-    """Seconds; toy data and its words. Sizes and the source change, the losses do not."""
+    """Seconds; the toy's words beside GRID's. Sizes and the source change, the losses do not."""
     config = _cpu(config)
     common.for_smoke(config)
     config.data.update(clip_frames=24, max_words=3)
     with config.unlocked():
-        config.data.vocabulary = ConfigDict(dict(open=("ah", "ee"), shut=("mm", "oo")))
+        toy = dict(open=("ah", "ee"), shut=("mm", "oo"))
+        config.data.vocabulary = ConfigDict(dict(GRID_WORDS) | toy)
     config.model.reader.update(stem=4, stages=(8, 8), width=16, dilations=(1,), hidden=16)
     config.optim.reader.update(warmup_steps=1, decay_steps=100)
     return config

@@ -96,9 +96,9 @@ def with_vocabulary(config: ConfigDict) -> ConfigDict:
     inside, total = sum(counts[word] for word in known), counts.total()
     if not inside:
         raise UserError(
-            f"{path}: none of the {total} words of split {split!r} is in data.vocabulary; make it "
-            "of what they are with --config.data.min_word_count=10, or prepare data that have "
-            "word alignments"
+            f"{path}: none of the {total} words of split {split!r} is in data.vocabulary; "
+            + ("make it of what they are with --config.data.min_word_count=10" if total else "")
+            + ("" if total else "prepare data that have word alignments")
         )
     _log.info(
         "%s: split %s: %d of %d words are in the vocabulary of %d, the others are skipped",

@@ -50,9 +50,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
     else:
         check_gate(config)
     job = assemble.make_job(config, workdir=workdir, copy_experts=True)
-    workdir.mkdir(parents=True, exist_ok=True)  # nothing was refused
     data = assemble.make_data(config, split=config.data.split, seed=config.run.seed)
     hooks = assemble.make_hooks(config, job)
+    workdir.mkdir(parents=True, exist_ok=True)  # nothing was refused
     fit(job, data, workdir=workdir, hooks=hooks, allow_config_change=allow_config_change)
 
 
@@ -126,7 +126,8 @@ def summary(config: ConfigDict, workdir: pathlib.Path, *, spent_s: float) -> str
     expert = shlex.quote(f"--config.experts.sync.checkpoint={workdir}")
     judge = shlex.join(["--judge", str(workdir)])
     lines.append(
-        f"  `talkjax train` of a generator with {expert}, or {judge} of `talkjax evaluate`"
+        f"  `talkjax train` of a generator with {expert}, or {judge} of `talkjax evaluate`; a "
+        "generator refuses a critic whose validation accuracy is below its min_accuracy"
     )
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--boxes",
         type=Path,
         metavar="FILE",
-        help="face boxes found elsewhere, by S3FD for instance, instead of dlib's: JSON (a list of "
-        "[x0, y0, x1, y1] for each frame) or CSV (columns frame,x0,y0,x1,y1), of frames at 25 fps "
-        "from 0; for several videos a folder with NAME.json or NAME.csv for each NAME.mp4",
+        help="face boxes found elsewhere, by S3FD for instance, instead of dlib's: JSON (for each "
+        "frame the list of its faces: [[[x0, y0, x1, y1], ...], ...]) or CSV (columns "
+        "frame,x0,y0,x1,y1), px, of frames at 25 fps from 0, up to two more or less than the video "
+        "has; for several videos a folder with NAME.json or NAME.csv for each NAME.mp4",
     )
     parser.add_argument(
         "--boxes-by", metavar="WORDS", help="what found the boxes, to stand beside the numbers"
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         "judge": judge.identity(),
         "protocol": video_lse.protocol(settings, judge),
         "videos": scored,
-        "mean": _means(list(scored.values()), video_lse.KEYS),
+        "mean": _means(_heard(scored), video_lse.KEYS),
         "failed": failed,
     }
     if args.out is not None:
@@ -171,6 +172,11 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def _heard(scored: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The videos with a sound; the scores of silence mean nothing."""
+    return [one for one in scored.values() if not one["silent"]]
+
+
 def _means(videos: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, float]:
     """Plain means over the videos, as published scores are; {} if there is none."""
     return {key: math.fsum(one[key] for one in videos) / len(videos) for key in keys if videos}
@@ -178,8 +184,9 @@ def _means(videos: Sequence[dict[str, Any]], keys: Sequence[str]) -> dict[str, f
 
 def _text(contents: dict[str, Any], keys: Sequence[str]) -> str:
     rows = dict(contents["videos"])
-    if len(rows) > 1:
-        rows[f"mean of {len(rows)}"] = contents["mean"]
+    heard = len(_heard(rows))
+    if len(rows) > 1 and heard:
+        rows[f"mean of {heard}"] = contents["mean"]
     width = max([len("video"), *map(len, rows)])
     protocol = contents["protocol"]
     lines = [

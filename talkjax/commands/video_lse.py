@@ -50,8 +50,8 @@ def default_variant(judge: Judge, *, boxes: bool = False) -> str:
 
 def score_video(path: pathlib.Path, judge: Judge, settings: Settings) -> dict[str, Any]:
     """Scores of a video: {"tracks": [{"first_frame", "end_frame", "windows", KEYS}], KEYS: their
-    means, "notes": one-line warnings}; of a followed face also "face_xyxy_px", its mean box, and
-    of given boxes their file.
+    means, "silent": whether the sound is, "notes": one-line warnings}; of a followed face also
+    "face_xyxy_px", its mean box, and of given boxes their file.
 
     Raises:
       UserError: if it cannot be read, has no sound, is too short, or has no face to look at.
@@ -70,11 +70,12 @@ def score_video(path: pathlib.Path, judge: Judge, settings: Settings) -> dict[st
             kept, found = _kept_tracks(path, seen, settings, boxes)
             tracks = [_score_track(path, reader, one, audio_i16, judge, settings) for one in kept]
         notes = [*sound.notes, *reader.notes, *found]
-    if is_silent(sound.samples):
-        notes.append(f"{path}: silent audio; its score says nothing")
+    silent = is_silent(sound.samples)
+    if silent:
+        notes.append(f"{path}: silent audio; its score says nothing and is in no mean")
     means = {key: float(np.mean([one[key] for one in tracks])) for key in KEYS}
     of_file = {} if boxes is None else {"boxes": _file_identity(boxes.path)}
-    return {"tracks": tracks} | means | of_file | {"notes": notes}
+    return {"tracks": tracks} | means | of_file | {"silent": silent, "notes": notes}
 
 
 def _file_identity(path: pathlib.Path) -> dict[str, str]:

@@ -71,7 +71,8 @@ def check_split(path: str | os.PathLike, index: dict[str, Any], split: str) -> N
     if wanted and index["splits"][split]["clips"] < wanted:
         raise UserError(
             f"{path}: split {whole!r}: it has {index['splits'][split]['clips']} clips; ask for "
-            "fewer"
+            "fewer where it is named: --config.data.split and --config.validation.split of a "
+            "training, --split of `talkjax evaluate`"
         )
 
 

@@ -188,7 +188,9 @@ class ToySource:
         self._toy = fake.parse(path)
         self._split, count = part_of_split(split)
         if count and count > self._toy.clips:
-            raise UserError(f"{path}: split {split!r}: it has {self._toy.clips} clips")
+            raise UserError(
+                f"{path}: split {split!r}: it has {self._toy.clips} clips; ask for fewer"
+            )
         self.clips = tuple(
             Clip(
                 clip_id=fake.clip_id(self._split, index),

@@ -129,7 +129,7 @@ def _box(path: pathlib.Path, frame: int, face: Any) -> np.ndarray:
         good = False
     if not good:
         raise UserError(
-            f"{path}: frame {frame}: got {face!r:.80}, want x0, y0, x1, y1 in px with "
-            "x0 < x1 and y0 < y1"
+            f"{path}: frame {frame}: got {face!r:.80}, want a face as [x0, y0, x1, y1] in px with "
+            "x0 < x1 and y0 < y1; a frame is the list of its faces, [[x0, y0, x1, y1], ...]"
         )
     return box[:4]

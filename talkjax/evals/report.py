@@ -326,6 +326,7 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         title = _with_judges("Paired differences", keys, contents["protocol"])
         parts += [f"## {title}", "", *table, ""]
     parts += _least_shift(contents.get("injected_shifts", {}), with_intervals=several)
+    parts += _critic_legend(contents["protocol"])
     if "lip_reading" in contents:
         reader = contents["protocol"]["lip_reader"]
         parts += lip_reading.markdown(contents["lip_reading"], reader=reader)
@@ -357,6 +358,20 @@ def _least_shift(shares: Mapping[str, Mapping[str, float]], *, with_intervals: b
         "| shift, frames | reported exactly | clips | shifts found as seldom | shifts |",
         "|---" * 5 + "|",
         f"| {least} | {cell} | {shares[least]['clips']} | {as_few} | {len(shares)} |",
+        "",
+    ]
+
+
+def _critic_legend(protocol: Mapping[str, Any]) -> list[str]:
+    """What the columns of a critic's own report mean, and what a coin gets; [] in others."""
+    if not {"chance", "retrieval", "shift_found"} <= set(protocol):
+        return []
+    return [
+        f"* `retrieval_*`, chance 1/31 = 0.03: {protocol['retrieval']}.",
+        f"* `shift_found`, chance 0.03: {protocol['shift_found']}.",
+        "* Chance 0.5: `accuracy_at_half`, balanced share of a clip's true and false pairs on "
+        "their side of cosine 0.5; `accuracy_ranked`, share of false pairs below the same mouth's "
+        "true pair; `above_shuffled`, share of clips that score above another's sound.",
         "",
     ]
 

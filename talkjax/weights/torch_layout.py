@@ -212,7 +212,7 @@ def fill_nets(
         raise UserError(
             f"{where}: does not fit the nets {sorted(sources)}: {first}"
             + (f"; and {more} more" if more > 0 else "")
-            + "; check that the file and the model settings belong together"
+            + "; want a whole file of this kind: get it again, or check KIND"
         )
     return Imported(nets, tuple(sorted(key for key in state if key.endswith(IGNORED_SUFFIX))))
 

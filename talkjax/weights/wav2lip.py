@@ -61,6 +61,13 @@ EXPERTS = {
 }
 
 
+def _block_of(key: str) -> int:
+    """The block of the face encoder that a key is of; -1 if it is of none."""
+    prefix, _, rest = key.partition("face_encoder.")
+    number = rest.partition(".")[0]
+    return int(number) if not prefix and number.isdecimal() else -1
+
+
 def critic_settings(state: State, *, where: str) -> tuple[str, dict[str, Any]]:
     """(which of `EXPERTS`, settings of `SyncCritic`) of an expert's state dict.
 
@@ -71,6 +78,12 @@ def critic_settings(state: State, *, where: str) -> tuple[str, dict[str, Any]]:
     while f"face_encoder.{count}.conv_block.0.weight" in state:
         count += 1
     names = [name for name, expert in EXPERTS.items() if expert.face_blocks == count]
+    later = sorted(key for key in state if _block_of(key) > count)
+    if not names and later:
+        raise UserError(
+            f"{where}: found {later[0]}, but no face_encoder.{count}.conv_block.0.weight; the file "
+            "is not whole, get it again"
+        )
     if not names:
         known = ", ".join(f"{name}: {e.face_blocks}" for name, e in EXPERTS.items())
         raise UserError(

@@ -165,3 +165,17 @@ def test_the_table_prints_the_shift_that_is_found_least_and_nothing_where_there_
     contents["injected_shifts"] = {"-9": always, "-1": seldom, "4": seldom, "9": always}
     table = report.markdown(contents, title="x")
     assert "| -1 | 0.750 [0.625, 0.875] | 38 | 2 | 4 |" in table
+
+
+def test_the_table_says_what_its_columns_mean_and_what_a_coin_gets():
+    contents = {
+        "rows": {},
+        "differences": {},
+        "failed": {},
+        "protocol": {"clips_measured": 2} | critic_report.protocol(),
+    }
+    table = report.markdown(contents, title="x")
+    assert "`retrieval_*`, chance 1/31 = 0.03: nearest of 31 shifts" in table
+    assert "Chance 0.5: `accuracy_at_half`" in table
+    contents["protocol"] = {"clips_measured": 2}
+    assert "Chance" not in report.markdown(contents, title="x")

@@ -142,6 +142,23 @@ def test_a_picture_that_is_late_by_some_frames_is_said_to_be(tmp_path, judge, la
     assert found["protocol"]["variant"] == "whole"
 
 
+def test_silence_is_scored_and_said_and_in_no_mean(tmp_path, judge, capsys):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(2):
+        _video(folder / f"{number}.mp4", seed=number)
+    grey = [np.full((240, 320, 3), 128, np.uint8)] * 60
+    quiet = np.zeros(60 * 1920)
+    write_video(folder / "silent.mp4", np.arange(60) / 25, pictures=grey, audio=quiet)
+    words = (folder, "--syncnet", judge, "--variant", "whole", "--json")
+    code, out, err = _score(*words, capsys=capsys)
+    assert code == 0 and "silent.mp4: silent audio; its score says nothing and is in no mean" in err
+    found = json.loads(out)
+    heard = [one["lse_d"] for one in found["videos"].values() if not one["silent"]]
+    assert len(heard) == 2 and len(found["videos"]) == 3
+    assert found["mean"]["lse_d"] == pytest.approx(np.mean(heard))
+
+
 def test_a_folder_is_scored_and_what_fails_is_named(tmp_path, judge, capsys):
     folder = tmp_path / "videos"
     folder.mkdir()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from talkjax.errors import UserError
-from talkjax.weights import building
+from talkjax.weights import building, wav2lip
 from tests.weights.toy_stylegan import rosinality_state, same
 
 WIDTH = 512
@@ -69,3 +69,13 @@ def test_arcface_is_the_same_backbone_with_an_output_layer(encoder_state):
     del state["body.3.res_layer.1.weight"]
     with pytest.raises(UserError, match=r"body\.3\.res_layer\.1\.weight is missing"):
         building.build("arcface", {"": state}, ignore=(), where="model_ir_se50.pth")
+
+
+def test_a_block_that_is_missing_is_named_instead_of_the_kind():
+    state = {f"face_encoder.{i}.conv_block.0.weight": np.zeros(1) for i in (0, 2, 3)}
+    missing = r"found face_encoder\.2\..*, but no face_encoder\.1\.conv_block\.0\.weight"
+    with pytest.raises(UserError, match=missing):
+        wav2lip.critic_settings(state, where="x.pth")
+    del state["face_encoder.2.conv_block.0.weight"], state["face_encoder.3.conv_block.0.weight"]
+    with pytest.raises(UserError, match="has 1 blocks, want those of an expert"):
+        wav2lip.critic_settings(state, where="x.pth")

@@ -83,7 +83,13 @@ def test_the_message_is_one_line_however_much_is_wrong():
 
 
 def test_step_counters_are_ignored_and_listed():
-    critic = SyncCritic((4, 4, 8, 8), (0, 1, 1), 4, (4, 4, 4, 8, 8), (1, 1, 1, 1))
+    critic = SyncCritic(
+        face_channels=(4, 4, 8, 8),
+        face_repeats=(0, 1, 1),
+        face_last_kernel=4,
+        audio_channels=(4, 4, 4, 8, 8),
+        audio_repeats=(1, 1, 1, 1),
+    )
     inputs = (jnp.zeros((1, 5, 10, 18, 3)), jnp.zeros((1, 80, 16)))
     like = jax.eval_shape(lambda: critic.init(jax.random.key(0), *inputs, train=False))
     state = {}
