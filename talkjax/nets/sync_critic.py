@@ -147,7 +147,6 @@ class SyncCritic(nn.Module):
     face_channels: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
     face_repeats: tuple[int, ...] = (0, 2, 3, 2, 2, 2)
     face_last_kernel: int = 4
-    face_stem_stride: int = 1
     audio_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
     audio_repeats: tuple[int, ...] = (2, 2, 2, 2)
     region: tuple[float, ...] = LOWER_HALF
@@ -156,6 +155,7 @@ class SyncCritic(nn.Module):
     context_layers: int = 0
     context_heads: int = 1
     learned_temperature: bool = False
+    face_stem_stride: int = 1
     dtype: DTypeLike = jnp.float32
 
     def setup(self):

@@ -64,7 +64,7 @@ def test_another_number_of_frames_is_refused_but_for_the_ends(tmp_path):
     [
         ("a.json", "[[1, 2", "is no JSON"),
         ("a.json", {"0": []}, "want a list with a list of faces for each frame"),
-        ("a.json", [[[1, 2, 3]]], "frame 0: got .1, 2, 3., want x0, y0, x1, y1"),
+        ("a.json", [[[1, 2, 3]]], "frame 0: got .1, 2, 3., want a face as"),
         ("a.json", [[], [[9, 2, 3, 8]]], "frame 1: got .9, 2, 3, 8., .* x0 < x1"),
         ("a.json", [[[0, 0, float("nan"), 8]]], "frame 0: got"),
         ("a.json", [[{"box": [1, 2, 3, 4]}]], "frame 0: got .'box'"),
