@@ -1,6 +1,7 @@
 """Do a critic's offsets, clip by clip, agree with an estimate in which there is no critic?
 
     python -m benchmarks.clip_offsets data/grid data/grid_fixed --out offsets.json
+    python -m benchmarks.clip_offsets data/grid          # the lags alone
 
 `talkjax prepare --critic ... --fix-offset` moves the sound of each clip by what a critic says. Were
 that the critic's own habit, data moved by it would only please it and its like. So the lags are
@@ -105,20 +106,40 @@ def agreement(clips: dict[str, ClipFeatures], offsets: dict[str, float]) -> dict
     }
 
 
+def spread_of(lags: np.ndarray) -> dict[str, Any]:
+    """How far apart the lags of some clips are; frames of 25 fps."""
+    least, most = np.percentile(lags, (2.5, 97.5))
+    return {
+        "clips": len(lags),
+        "mean_ridge": round(float(lags.mean()), 3),
+        "std_ridge": round(float(lags.std()), 3),
+        "percentiles_2.5_97.5": [round(float(least), 2), round(float(most), 2)],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recorded", help="data as recorded (`talkjax prepare`)")
-    parser.add_argument("fixed", type=pathlib.Path, help="the same, prepared with --fix-offset")
+    parser.add_argument(
+        "fixed",
+        nargs="?",
+        type=pathlib.Path,
+        help="the same, prepared with --fix-offset; without it there is no critic to agree with",
+    )
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])
     parser.add_argument("--out", type=pathlib.Path, help="JSON to write")
     args = parser.parse_args()
-    offsets = json.loads((args.fixed / "report.json").read_text())["sync"]["clips"]
     clips = {
         record.clip_id: clip_features(record)
         for split in args.splits
         for record in iterate_clips(args.recorded, split)
     }
-    found = agreement(clips, {name: clip["fine_offset_frames"] for name, clip in offsets.items()})
+    if args.fixed is None:
+        found = spread_of(lags_of(list(clips.values())))
+    else:
+        offsets = json.loads((args.fixed / "report.json").read_text())["sync"]["clips"]
+        said = {name: clip["fine_offset_frames"] for name, clip in offsets.items()}
+        found = agreement(clips, said)
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:
