@@ -8,7 +8,8 @@ that the critic's own habit, data moved by it would only please it and its like.
 estimated once more without any net: the strongest directions of the mouth's picture are predicted
 from the sound by ridge regression, for each clip from the others, and a clip's lag is where its
 prediction fits best (parabola through the best of steps of 12.5 ms). The estimate is noisy: a clip
-has 3 s. Its agreement with the critic says how much of the offsets is the recordings'.
+has 3 s. Whether it is a clip's own lag, its halves say: estimated apart, they agree where
+recordings differ, and do not where all are in step. So does its agreement with the critic.
 """
 
 import argparse
@@ -106,13 +107,27 @@ def agreement(clips: dict[str, ClipFeatures], offsets: dict[str, float]) -> dict
     }
 
 
-def spread_of(lags: np.ndarray) -> dict[str, Any]:
-    """How far apart the lags of some clips are; frames of 25 fps."""
+def halves_agree(clips: Sequence[ClipFeatures]) -> float:
+    """Correlation of the lags of the clips' first halves with those of their second halves."""
+    firsts, seconds = [], []
+    for clip in clips:
+        middle = 5 * (len(clip.mouth) // 10)  # five frames are sixteen mel frames
+        heard = clip.mel[: mel_start(middle)], clip.mel[mel_start(middle) :]
+        seen = clip.mouth[:middle], clip.mouth[middle:]
+        for half, mouth, mel in zip((firsts, seconds), seen, heard, strict=True):
+            half.append(ClipFeatures(mouth - mouth.mean(axis=0), mel))
+    return float(np.corrcoef(lags_of(firsts), lags_of(seconds))[0, 1])
+
+
+def spread_of(clips: Sequence[ClipFeatures]) -> dict[str, Any]:
+    """How far apart the lags of some clips are, frames of 25 fps, and whether they are theirs."""
+    lags = lags_of(clips)
     least, most = np.percentile(lags, (2.5, 97.5))
     return {
         "clips": len(lags),
         "mean_ridge": round(float(lags.mean()), 3),
         "std_ridge": round(float(lags.std()), 3),
+        "correlation_of_halves": round(halves_agree(clips), 3),
         "percentiles_2.5_97.5": [round(float(least), 2), round(float(most), 2)],
     }
 
@@ -135,7 +150,7 @@ def main() -> None:
         for record in iterate_clips(args.recorded, split)
     }
     if args.fixed is None:
-        found = spread_of(lags_of(list(clips.values())))
+        found = spread_of(list(clips.values()))
     else:
         offsets = json.loads((args.fixed / "report.json").read_text())["sync"]["clips"]
         said = {name: clip["fine_offset_frames"] for name, clip in offsets.items()}

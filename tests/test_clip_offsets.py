@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from benchmarks.clip_offsets import agreement, lags_of
+from benchmarks.clip_offsets import agreement, halves_agree, lags_of, spread_of
 from data_prep.coarse_sync import ClipFeatures
 from talkjax.errors import UserError
 from talkjax.ops.mel import MEL_BINS
@@ -46,6 +46,18 @@ def test_agreement_tells_the_critics_offsets_from_made_up_ones(clips):
     assert found["std_difference"] < 0.15 < found["std_critic"]
     made_up = dict(zip(named, np.roll(MADE, 7), strict=True))
     assert abs(agreement(named, made_up)["correlation"]) < 0.5
+
+
+def test_halves_agree_where_clips_differ_and_not_where_all_are_in_step(clips):
+    assert halves_agree(clips) > 0.9
+    found = spread_of(clips)
+    assert found["clips"] == CLIPS and found["std_ridge"] == pytest.approx(np.std(MADE), abs=0.1)
+    # the picture put back by whole mel frames: what is left is less than half of one
+    in_step = [
+        ClipFeatures(clip.mouth, np.roll(clip.mel, round(lag * 3.2), axis=0))
+        for clip, lag in zip(clips, MADE, strict=True)
+    ]
+    assert np.std(lags_of(in_step)) < 0.2
 
 
 def test_too_few_clips_are_refused(clips):
