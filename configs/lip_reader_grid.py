@@ -5,7 +5,7 @@
 
 Variants: `full` (mouths at full resolution, many speakers, a GPU), `cpu` (one speaker, two cores,
 mouths of 36x48 px), `smoke` (tiny, toy data and its words). For another corpus, and for `smoke` on
-your own, give `data.min_word_count`: the vocabulary is then made of the words of its training split.
+your own, give `data.min_word_count`: the vocabulary is then made of its training split's words.
 Measured results, with machine and date: benchmarks/README.md.
 """
 
