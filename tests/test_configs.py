@@ -119,8 +119,7 @@ def test_every_term_has_its_weight_and_every_net_its_optimizer(name):
 def test_smoke_trains_every_net_and_saves_it(module, tmp_path):
     config = module.get_config("smoke")
     main.run(config, tmp_path)
-    trained = load_trained(tmp_path)
-    assert trained.step == config.run.steps
+    trained = load_trained(tmp_path, step=config.run.steps)  # the best may be an earlier one
     method = assemble.build_method(config)
     key = stream(root_key(config.run.seed), 0, "init")
     begun, _ = jax.jit(method.init_fn)(

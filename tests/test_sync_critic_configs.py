@@ -141,8 +141,7 @@ def test_near_begins_from_a_run_of_the_critic(name, tmp_path):
 def test_smoke_trains_and_saves(name, tmp_path):
     config = MODULES[name].get_config("smoke")
     main.run(config, tmp_path)
-    trained = load_trained(tmp_path)
-    assert trained.step == config.run.steps
+    trained = load_trained(tmp_path, step=config.run.steps)  # the best may be an earlier one
     assert 0.0 <= trained.scores["retrieval"] <= 1.0
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     totals = [line["fit/total"] for line in lines if "fit/total" in line]
