@@ -315,10 +315,10 @@ def _other_judges(
 
 
 def _write(args: argparse.Namespace, contents: dict[str, Any], *, title: str) -> int:
-    from talkjax.evals import report
+    from talkjax.evals import report, report_tables
 
     report.write_json(args.out / "metrics.json", contents)
-    table = report.markdown(contents, title=title)
+    table = report_tables.markdown(contents, title=title)
     report.write_text(args.out / "report.md", table)
     print(json.dumps(_summary(contents), indent=2) if args.json else table)
     print(f"wrote {args.out / 'metrics.json'}", file=sys.stderr)

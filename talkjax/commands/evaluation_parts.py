@@ -23,7 +23,7 @@ from talkjax.data.source import Source, data_settings, open_source
 from talkjax.data.transforms import decode_frames
 from talkjax.errors import UserError
 from talkjax.evals import baselines, ground_truth, image_quality, landmarks, pictures, sync
-from talkjax.evals.report import TRAINING_CRITIC_SUFFIX
+from talkjax.evals.report_tables import TRAINING_CRITIC_SUFFIX
 from talkjax.evals.runner import CLIPS_IN_FLIGHT, EvalClip, Evaluation, Tools
 from talkjax.experts import SAME_CROPS
 from talkjax.ops.geometry import rescale_crops

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from talkjax.arrays import Array, Batch, Float, Key, Nets
+from talkjax.errors import UserError
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.lip_reader import LipReader, Reading
 from talkjax.ops import mouth_changes
@@ -77,7 +78,7 @@ class ReaderTraining:
         """Parameters and batch statistics of `reader`."""
         mouths = batch["mouth_u8"]
         if mouths.shape[2] * 2 != self.image_size:
-            raise ValueError(
+            raise UserError(
                 f"model.image_size: got {self.image_size}, data.image_size is "
                 f"{mouths.shape[2] * 2}; make them equal"
             )

@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 
 from talkjax.arrays import Array, Batch, Float, Int, Key, Nets, UInt8
+from talkjax.errors import UserError
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.sync_critic import SyncCritic, pixels, probability, seen
 from talkjax.ops import augment, augment_sound, image, pairs
@@ -83,10 +84,10 @@ def build(
       sound_jitter: settings of `augment_sound.SoundJitter`, in training.
 
     Raises:
-      ValueError: if views are neither 1 nor 2.
+      UserError: if views are neither 1 nor 2.
     """
     if views not in (1, 2):
-        raise ValueError(f"model.views: got {views}, want 1 or 2")
+        raise UserError(f"model.views: got {views}, want 1 or 2")
     system = CriticTraining(
         image_size=image_size,
         channel_order=channel_order,
@@ -145,7 +146,7 @@ class CriticTraining:
         """Parameters and batch statistics of `sync`."""
         *_, height, width, _ = batch["frames_u8"].shape
         if height != self.image_size:
-            raise ValueError(
+            raise UserError(
                 f"model.image_size: got {self.image_size}, data.image_size is {height}; make "
                 "them equal"
             )

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from talkjax.arrays import Array, Batch, Float, Key, Nets
+from talkjax.errors import UserError
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.syncnet import SyncNet
 from talkjax.ops import image, pairs
@@ -75,7 +76,7 @@ class SyncNetTraining:
         """Parameters and batch statistics of `syncnet`."""
         t, height, width = batch["frames_u8"].shape[2:5]
         if height != self.image_size:
-            raise ValueError(
+            raise UserError(
                 f"model.image_size: got {self.image_size}, data.image_size is {height}; make "
                 "them equal"
             )

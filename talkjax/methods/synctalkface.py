@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from talkjax.arrays import Array, Batch, Float, Key, Nets, Tree
+from talkjax.errors import UserError
 from talkjax.methods.api import LossOut, Method, Phase
 from talkjax.nets.audio_lip_generator import AudioLipGenerator, GeneratorOut
 from talkjax.nets.audio_lip_memory import address_perplexity
@@ -76,14 +77,14 @@ def build(
         code) or "saturating" (the paper as printed).
 
     Raises:
-      ValueError: on a setting that does not exist or that contradicts another.
+      UserError: on a setting that does not exist or that contradicts another.
     """
     choices = {"lip_statistics": LIP_BATCH_STATISTICS, "gan_form": losses.GAN_FORMS}
     for setting, got in {"lip_statistics": lip_statistics, "gan_form": gan_form}.items():
         if got not in choices[setting]:
-            raise ValueError(f"model.{setting}: got {got!r}, want one of {choices[setting]}")
+            raise UserError(f"model.{setting}: got {got!r}, want one of {choices[setting]}")
     if not 0.0 < hide_from <= 0.5:
-        raise ValueError(
+        raise UserError(
             f"model.hide_from: got {hide_from}, want more than 0 and at most 0.5: the lower half, "
             "which discriminator and critic judge, must be drawn whole"
         )
@@ -162,7 +163,7 @@ class SyncTalkFace:
     def init(self, key: Key, batch: Batch) -> tuple[Nets, Nets]:
         """Parameters and batch statistics of `gen` and `disc`."""
         if batch["pose_u8"].shape[2] != self.image_size:
-            raise ValueError(
+            raise UserError(
                 f"model.image_size: got {self.image_size}, data.image_size is "
                 f"{batch['pose_u8'].shape[2]}; make them equal"
             )

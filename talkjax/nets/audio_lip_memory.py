@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import AnyArray, Array
+from talkjax.errors import UserError
 from talkjax.nets.conv import dense
 from talkjax.ops.vectors import unit_vectors
 
@@ -186,4 +187,4 @@ def _recall(address: Float[AnyArray, "n q"], value: Float[AnyArray, "q d"]) -> F
 
 def _check_choice(setting: str, got: str, wanted: tuple[str, ...]):
     if got not in wanted:
-        raise ValueError(f"AudioLipMemory.{setting}: got {got!r}, want one of {wanted}")
+        raise UserError(f"AudioLipMemory.{setting}: got {got!r}, want one of {wanted}")

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 from talkjax.ops.conv import transposed_conv
 
 Sides = int | tuple[int, int]
@@ -212,18 +213,18 @@ class LeakyConv(nn.Module):
 
 
 def check_one_pixel(x: Float[Array, "n h w c"], *, net: str, given: tuple[int, ...], hint: str):
-    """Raises ValueError, naming the net, unless `x` has been reduced to one pixel."""
+    """Raises UserError, naming the net, unless `x` has been reduced to one pixel."""
     if x.shape[1:3] != (1, 1):
-        raise ValueError(
+        raise UserError(
             f"{net}: its last layer leaves {x.shape[1]}x{x.shape[2]} of an input {given}, "
             f"want 1x1; {hint}"
         )
 
 
 def check_lengths(net: str, *, channels: tuple[int, ...], repeats: tuple[int, ...], extra: int):
-    """Raises ValueError unless there is one repeat for each stage but the last `extra`."""
+    """Raises UserError unless there is one repeat for each stage but the last `extra`."""
     if len(channels) != len(repeats) + extra:
-        raise ValueError(
+        raise UserError(
             f"{net}: got {len(channels)} channels and {len(repeats)} repeats, "
             f"want {extra} more channels than repeats; change model"
         )

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 from talkjax.nets.conv import ConvBlock, check_lengths, check_one_pixel, conv, conv_blocks
 from talkjax.ops.conv import space_to_depth, stack_frames
 
@@ -74,7 +75,7 @@ class LipEncoder(nn.Module):
     def __call__(self, clips: Float[Array, "n t h w c"], *, train: bool) -> Float[Array, "n d"]:
         check_lengths("LipEncoder", channels=self.channels, repeats=self.repeats, extra=1)
         if clips.shape[1] != self.clip_frames:
-            raise ValueError(
+            raise UserError(
                 f"LipEncoder: got clips of {clips.shape[1]} frames, want {self.clip_frames}; "
                 "check data.lip_radius_frames"
             )

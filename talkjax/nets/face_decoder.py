@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 from talkjax.nets.conv import ConvBlock, ConvTransposeBlock, check_lengths, conv
 from talkjax.ops.conv import depth_to_space
 
@@ -48,7 +49,7 @@ class FaceDecoder(nn.Module):
         """
         check_lengths("FaceDecoder", channels=self.channels, repeats=self.repeats, extra=0)
         if len(skips) != len(self.channels):
-            raise ValueError(
+            raise UserError(
                 f"FaceDecoder: got {len(skips)} skips and {len(self.channels)} stages, want as "
                 "many; change model.decoder or model.face_encoder"
             )

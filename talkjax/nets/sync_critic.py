@@ -22,6 +22,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 from talkjax.nets.conv import check_lengths, check_one_pixel, conv_blocks, dense
 from talkjax.nets.encoders import SMALLER, AudioEncoder
 from talkjax.ops.conv import stack_frames
@@ -161,12 +162,12 @@ class SyncCritic(nn.Module):
     def setup(self):
         width = self.audio_channels[-1]
         if self.face_channels[-1] != width:
-            raise ValueError(
+            raise UserError(
                 f"SyncCritic: widths of face {self.face_channels[-1]} and audio {width} differ; "
                 "change the last entry of model.*_channels"
             )
         if self.ends not in ENDS:
-            raise ValueError(f"SyncCritic: ends: got {self.ends!r}, want one of {ENDS}")
+            raise UserError(f"SyncCritic: ends: got {self.ends!r}, want one of {ENDS}")
         self.face = FaceBranch(
             self.face_channels,
             self.face_repeats,
@@ -201,7 +202,7 @@ class SyncCritic(nn.Module):
         """Embeds what `seen` leaves of consecutive crops, in [0, 1] (BGR in public weights)."""
         n, t = frames.shape[:2]
         if self.parts > 1 and t != self.parts * PART_FRAMES:
-            raise ValueError(
+            raise UserError(
                 f"SyncCritic: got windows of {t} frames, want {self.parts * PART_FRAMES} for "
                 f"{self.parts} parts; change data.clip_frames or model.sync.parts"
             )
@@ -213,7 +214,7 @@ class SyncCritic(nn.Module):
         """Embeds mel windows that start at the first of the frames."""
         n, m, s = mel.shape
         if self.parts > 1 and s != self.parts * PART_MEL_FRAMES:
-            raise ValueError(
+            raise UserError(
                 f"SyncCritic: got windows of {s} mel frames, want {self.parts * PART_MEL_FRAMES} "
                 f"for {self.parts} parts; change data.mel_frames or model.sync.parts"
             )
@@ -301,7 +302,7 @@ def pixels(region: tuple[float, ...], size_px: int) -> tuple[int, ...]:
     """A region in pixels: first row, row after the last, first column, column after the last."""
     top, bottom, left, right = region
     if not (0.0 <= top < bottom <= 1.0 and 0.0 <= left < right <= 1.0):
-        raise ValueError(
+        raise UserError(
             f"model.sync.region: got {region}, want (first row, last row, first column, last "
             "column) as growing fractions of the side"
         )

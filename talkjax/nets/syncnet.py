@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from talkjax.arrays import Array
+from talkjax.errors import UserError
 from talkjax.nets.conv import ConvBlock, batch_norm, check_one_pixel, dense
 from talkjax.ops.conv import stack_frames
 
@@ -141,7 +142,7 @@ class SyncNet(nn.Module):
         for name in ("lip_channels", "sound_channels"):
             channels = getattr(self, name)
             if len(channels) != CONVOLUTIONS:
-                raise ValueError(
+                raise UserError(
                     f"SyncNet: {name} has {len(channels)} entries, want {CONVOLUTIONS}; change "
                     f"model.syncnet.{name}"
                 )
@@ -172,12 +173,12 @@ def _max_pool(x: Float[Array, "n h w c"], *, strides: tuple[int, int], padding: 
 
 
 def _check_side(rows: int, columns: int, last_kernel: int) -> None:
-    """Raises ValueError where a picture is too small for the layers to leave anything."""
+    """Raises UserError where a picture is too small for the layers to leave anything."""
     side = min(rows, columns)
     for kernel, padding in ((7, 0), (3, 0), (5, 1), (3, 1), (3, 0)):
         side = (side + 2 * padding - kernel) // 2 + 1
     if side < last_kernel:
-        raise ValueError(
+        raise UserError(
             f"SyncNet: pictures of {rows}x{columns} px leave {side} px for a last kernel of "
             f"{last_kernel}; {HINT}"
         )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from talkjax.evals import critic_report, report, sync
+from talkjax.evals import critic_report, report, report_tables, sync
 from talkjax.evals.runner import EvalClip
 from talkjax.ops.mel import log_mel, mel_start
 from tests.evals import eval_toys
@@ -159,11 +159,11 @@ def test_a_clip_too_short_for_a_shift_does_not_count_for_it():
 def test_the_table_prints_the_shift_that_is_found_least_and_nothing_where_there_is_none():
     found = _evaluate(eval_toys.embed_faces, NAMES[:2])
     contents = report.metrics(found, protocol={}, seed=0)
-    assert "found least" not in report.markdown(contents, title="x")
+    assert "found least" not in report_tables.markdown(contents, title="x")
     always = {"mean": 1.0, "low": 1.0, "high": 1.0, "clips": 40}
     seldom = {"mean": 0.75, "low": 0.625, "high": 0.875, "clips": 38}
     contents["injected_shifts"] = {"-9": always, "-1": seldom, "4": seldom, "9": always}
-    table = report.markdown(contents, title="x")
+    table = report_tables.markdown(contents, title="x")
     assert "| -1 | 0.750 [0.625, 0.875] | 38 | 2 | 4 |" in table
 
 
@@ -174,8 +174,8 @@ def test_the_table_says_what_its_columns_mean_and_what_a_coin_gets():
         "failed": {},
         "protocol": {"clips_measured": 2} | critic_report.protocol(),
     }
-    table = report.markdown(contents, title="x")
+    table = report_tables.markdown(contents, title="x")
     assert "`retrieval_*`, chance 1/31 = 0.03: nearest of 31 shifts" in table
     assert "Chance 0.5: `accuracy_at_half`" in table
     contents["protocol"] = {"clips_measured": 2}
-    assert "Chance" not in report.markdown(contents, title="x")
+    assert "Chance" not in report_tables.markdown(contents, title="x")

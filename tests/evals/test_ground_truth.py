@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from talkjax.errors import UserError
-from talkjax.evals import ground_truth, head_pose, landmarks, report, runner
+from talkjax.evals import ground_truth, head_pose, landmarks, report, report_tables, runner
 from talkjax.evals.landmarks import LandmarkTracker
 from tests.evals import eval_toys
 
@@ -236,7 +236,7 @@ def test_a_model_that_listens_follows_the_labels_of_the_voice_and_not_of_the_fac
     difference = found["differences"]["generated - still_mouth"]["label_opening_correlation"]
     assert difference["mean"] == pytest.approx(1.0)
     assert found["protocol"]["ground_truth"]["bilabial_closure"]["phones"] == ["b", "m", "m̩", "p"]
-    table = report.markdown(found, title="toy")
+    table = report_tables.markdown(found, title="toy")
     lines = table[table.index("## Against the labels: lips") :].splitlines()
     assert lines[2].startswith("| row | label_opening_correlation | label_width_correlation |")
     assert any(line.startswith("| swapped_voice_vs_voice | 1.000 ") for line in lines)
@@ -256,7 +256,7 @@ def test_a_set_without_labels_has_no_label_measures():
     keys = {key for row in found["rows"].values() for key in row}
     assert not any(key.startswith(("label_", "bilabial", "blink", "yaw")) for key in keys)
     assert "labels" not in found["rows"] and "ground_truth" not in found["protocol"]
-    assert "Against the labels" not in report.markdown(found, title="toy")
+    assert "Against the labels" not in report_tables.markdown(found, title="toy")
 
 
 def test_only_what_is_labelled_is_measured():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from talkjax.evals import intervals, lip_reading, report, runner
+from talkjax.evals import intervals, lip_reading, report, report_tables, runner
 from talkjax.evals.landmarks import LandmarkTracker
 from talkjax.evals.lip_reading import RECORDED, Reader, WordRead
 from talkjax.evals.runner import EvalClip, Tools
@@ -102,7 +102,7 @@ def test_a_model_that_listens_is_read_as_well_as_the_truth():
         assert accuracy[row]["all words"]["mean"] < 0.7, row
     assert contents["lip_reading"]["relative"]["generated"]["all words"]["mean"] == 1.0
     assert contents["lip_reading"]["words"]["generated"]["all words"] == 30
-    table = report.markdown(contents, title="x")
+    table = report_tables.markdown(contents, title="x")
     assert "Read by runs/reader, trained on toys: 3 words, chance 0.333." in table
     assert "| generated | 1.00 [1.00, 1.00] |" in table
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from talkjax.evals import baselines, ground_truth, landmarks, report, runner, sync
+from talkjax.evals import baselines, ground_truth, landmarks, report, report_tables, runner, sync
 from talkjax.evals.landmarks import LandmarkTracker
 from talkjax.evals.runner import Tools
 from tests.evals import eval_toys
@@ -351,7 +351,7 @@ def test_metrics_json_has_no_nan_and_the_table_has_every_row(listening, tmp_path
         for interval in row.values():
             assert set(interval) == {"mean", "low", "high"}
             assert interval["low"] <= interval["mean"] + 1e-9
-    table = report.markdown(listening, title="toy")
+    table = report_tables.markdown(listening, title="toy")
     for row in listening["rows"]:
         assert f"| {row} |" in table
     assert "9 clips measured, 0 failed." in table
@@ -370,6 +370,6 @@ def test_a_nan_is_refused_rather_than_written(tmp_path):
 
 def test_one_clip_has_no_intervals_and_the_table_says_what_is_missing():
     found = _metrics(_tools(eval_toys.listens), names=NAMES[:1])
-    table = report.markdown(found, title="toy")
+    table = report_tables.markdown(found, title="toy")
     assert "[" not in table
     assert "need two clips" in table

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -77,6 +78,30 @@ def test_dry_run_says_sizes_and_trains_nothing(tmp_path, capsys):
     assert "uint8[16, 2, 5, 32, 32, 3]" in text
     assert "params/sync/face/block_0/conv/kernel" in text
     assert "together" in text
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "named"),
+    [
+        ("sync_critic_grid", "data.image_size=64", "model.image_size: got 32, .* is 64; make them"),
+        ("syncnet_grid", "data.image_size=128", "model.image_size: got 64, .* is 128; make them"),
+        (
+            "syncnet_grid",
+            "model.syncnet.lip_last_kernel=6",
+            "64x64 px leave 1 px for .* kernel of 6",
+        ),
+        ("lip_reader_grid", "data.image_size=64", "model.image_size: got 32, .* is 64; make them"),
+        ("synctalkface_grid", "model.hide_from=0.7", "model.hide_from: got 0.7, want more than 0"),
+        ("sync_critic_context_grid", "data.mel_frames=16", "got windows of 16 mel frames, want 96"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_one_line(config, change, named, tmp_path, capsys):
+    path = pathlib.Path(synctalkface_grid.__file__).with_name(f"{config}.py")
+    flags = ("--workdir", str(tmp_path / "w"), "--dry-run", f"--config.{change}")
+    assert cli.main(["train", "--config", f"{path}:smoke", *flags]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("talkjax train: ") and re.search(named, said)
     assert not (tmp_path / "w").exists()
 
 

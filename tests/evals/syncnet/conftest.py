@@ -1,0 +1,43 @@
+"""A toy judge, and a face detector that sees what it is told to."""
+
+import sys
+import types
+
+import pytest
+
+from talkjax.commands import video_lse
+from tests.evals.syncnet.toy_syncnet import SIDES_SEEN, export, seeing
+from tests.evals.test_evaluate_command import _copying
+from tests.media.test_track import ScriptedDetector
+
+
+@pytest.fixture(autouse=True)
+def methods(monkeypatch):
+    for name, build in (("copying", _copying), ("syncnet", seeing)):
+        module = types.ModuleType(f"talkjax.methods.{name}")
+        module.build = build
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    SIDES_SEEN.clear()
+
+
+@pytest.fixture
+def judge(tmp_path):
+    return export(tmp_path / "judge")
+
+
+@pytest.fixture
+def faces(monkeypatch):
+    """`faces(script)` makes the detector see them; a script gets a frame's first pixel."""
+
+    def see(script):
+        monkeypatch.setattr(video_lse, "DlibDetector", lambda: ScriptedDetector(script))
+
+    return see
+
+
+@pytest.fixture
+def no_detector(monkeypatch):
+    def refuse():
+        raise AssertionError("boxes are given, so nothing is detected")
+
+    monkeypatch.setattr(video_lse, "DlibDetector", refuse)
