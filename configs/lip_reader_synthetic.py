@@ -3,10 +3,10 @@
     talkjax train --config configs/lip_reader_synthetic.py:cpu --workdir runs/reader_synthetic \
         --config.data.path=data/synthetic --cpu-devices 2
 
-Variants, sized as in lip_reader_grid.py: `full` (mouths at full resolution, a GPU), `cpu` (two
-cores, mouths of 36x48 px), `smoke` (tiny, toy data). The letter a is left out: most of the corpus's
-other sentences have the article. Test faces occur in no other split.
-It has not been trained yet.
+Variants: `full` (mouths at full resolution, a GPU), `cpu` (two cores, mouths of 24x32 px),
+`smoke` (tiny, toy data). The letter a is left out: most of the corpus's other sentences have the
+article. Test faces and their sentences occur in no other split. Measured results, with machine and
+date: benchmarks/README.md.
 """
 
 from ml_collections import ConfigDict

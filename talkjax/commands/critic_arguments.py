@@ -15,6 +15,7 @@ MIN_ACCURACY = 0.75
 
 def add_critic_arguments(parser: argparse.ArgumentParser, *, can_fix: bool) -> None:
     """--critic and what goes with it; `can_fix`: --fix-offset too."""
+    verb = "reject" if can_fix else "call a problem (exit code 1)"
     group = parser.add_argument_group("lips and sound, by a trained sync critic")
     group.add_argument(
         "--critic",
@@ -27,13 +28,13 @@ def add_critic_arguments(parser: argparse.ArgumentParser, *, can_fix: bool) -> N
         "--min-confidence",
         metavar="X",
         type=float,
-        help="reject a clip below it; its unit is the critic's, see doctor's median",
+        help=f"{verb} a clip below it; its unit is the critic's, see doctor's median",
     )
     group.add_argument(
         "--max-offset-frames",
         metavar="K",
         type=int,
-        help=f"reject a clip whose lips and sound are further apart, 0 to {MAX_FIX_FRAMES}",
+        help=f"{verb} a clip whose lips and sound are further apart, 0 to {MAX_FIX_FRAMES}",
     )
     if can_fix:
         group.add_argument(

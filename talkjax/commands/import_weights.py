@@ -237,7 +237,13 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     """Raises UserError unless OUT is free, or an export that may be replaced."""
     from talkjax.train.trained import is_export
 
-    if not out.exists():
+    try:
+        is_there = out.exists()
+    except OSError as error:  # of a name that no file can have
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror}); name another folder"
+        ) from error
+    if not is_there:
         for parent in out.absolute().parents:
             if parent.exists():
                 if not parent.is_dir():

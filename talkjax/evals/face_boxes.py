@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from talkjax.errors import UserError
 
 FPS = 25
 SUFFIXES = (".json", ".csv")
+FRAME_NUMBER = re.compile(r"[0-9]{1,9}")
 CSV_COLUMNS = ("frame", "x0", "y0", "x1", "y1")
 # Another converter to 25 fps may end a video with a frame or two more or less.
 FRAMES_APART = 2
@@ -88,7 +90,9 @@ def read_boxes(path: pathlib.Path) -> Boxes:
             listed = _csv_faces(path, file) if is_csv else json.load(file)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; want face boxes, JSON or CSV") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+    except UserError:  # of a line, and a ValueError itself
+        raise
+    except (ValueError, RecursionError, csv.Error) as error:  # ValueError: text, JSON, numbers
         raise UserError(
             f"{path}: is no {'CSV' if is_csv else 'JSON'} ({error}); want face boxes, JSON or CSV"
         ) from error
@@ -113,8 +117,8 @@ def _csv_faces(path: pathlib.Path, file: Iterable[str]) -> dict[int, list[list[A
     faces: dict[int, list[list[Any]]] = {}
     for row in rows:
         frame = row["frame"]
-        if not (frame or "").strip().isdecimal():
-            raise UserError(f"{path}: line {rows.line_num}: frame {frame!r}, want 0, 1, 2, ...")
+        if not FRAME_NUMBER.fullmatch((frame or "").strip()):
+            raise UserError(f"{path}: line {rows.line_num}: frame {frame!r:.40}, want 0, 1, 2, ...")
         faces.setdefault(int(frame), []).append([row[name] for name in CSV_COLUMNS[1:]])
     return faces
 
@@ -125,7 +129,7 @@ def _box(path: pathlib.Path, frame: int, face: Any) -> np.ndarray:
     try:
         box = np.array(values, np.float64)
         good = box.shape in ((4,), (5,)) and np.isfinite(box).all() and (box[:2] < box[2:4]).all()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise UserError(

@@ -83,7 +83,7 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
     """Writes a trained model as an export, atomically.
 
     Raises:
-      UserError: if a parameter is no plain number.
+      UserError: if a parameter is no plain number, or the folder cannot be written.
     """
     out = pathlib.Path(out)
     tree = {"params": trained.params, "vars": trained.model_vars}
@@ -93,10 +93,9 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
     odd = sorted(name for name, leaf in arrays.items() if leaf.dtype.kind not in "fiub")
     if odd:
         raise UserError(f"{out}: cannot export {odd}: no plain numbers")
-    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
-    temporary.mkdir()
     try:
+        temporary.mkdir(parents=True)
         np.savez(temporary / ARRAYS_FILE, **arrays)
         write_json(temporary / "config.json", plain(trained.config))
         about = {"format": FORMAT_VERSION, "step": trained.step, "scores": trained.scores}
@@ -104,6 +103,10 @@ def write_export(trained: Trained, out: str | os.PathLike) -> None:
         about |= {"origin": trained.origin, "began_from": trained.began_from}
         write_json(temporary / "about.json", about | {"empty": empty})
         os.replace(temporary, out)
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror}); name another folder, or make room"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

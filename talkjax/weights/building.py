@@ -32,7 +32,7 @@ from talkjax.weights.kinds import (
 )
 from talkjax.weights.net_shapes import shapes_of, spec
 from talkjax.weights.states import Picked, pick
-from talkjax.weights.torch_layout import IGNORED_SUFFIX, Imported
+from talkjax.weights.torch_layout import COUNTER_NAME, Imported
 
 COUNTER = "a step counter of BatchNorm, which nothing reads"
 CONSTANT = "a constant that the net here has by itself"
@@ -88,7 +88,7 @@ def build(name: str, found: Mapping[str, Any], *, ignore: tuple[str, ...], where
 
 def _ignored(*imported: Imported) -> dict[str, str]:
     keys = (key for one in imported for key in one.ignored)
-    return {key: COUNTER if key.endswith(IGNORED_SUFFIX) else CONSTANT for key in keys}
+    return {key: COUNTER if key.split(".")[-1] == COUNTER_NAME else CONSTANT for key in keys}
 
 
 def _bare(nets: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from talkjax.arrays import Tree
+from talkjax.weights.inert_pickle import shown
 from talkjax.weights.kinds import Layout
 
 BLOCK_BYTES = 2**22
@@ -139,5 +140,6 @@ def as_text(origin: Mapping[str, Any]) -> list[str]:
     ]
     for reason, keys in origin["ignored"].items():
         more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-        lines.append(f"ignored  {', '.join(keys[:SHOWN_KEYS])}{more}: {reason}")
+        listed = ", ".join(map(shown, keys[:SHOWN_KEYS]))
+        lines.append(f"ignored  {listed}{more}: {reason}")
     return lines

@@ -15,7 +15,6 @@ from talkjax.errors import UserError
 from talkjax.weights import style_layout
 from talkjax.weights.inert_pickle import shown
 from talkjax.weights.torch_layout import (
-    IGNORED_SUFFIX,
     Imported,
     Source,
     State,
@@ -24,6 +23,7 @@ from talkjax.weights.torch_layout import (
     conv_layout,
     dense_layout,
     fill_nets,
+    is_counter,
 )
 
 ENCODER_TYPE = "GradualStyleEncoder"
@@ -205,7 +205,7 @@ def _bare(state: State) -> dict[str, np.ndarray]:
     return {
         key.removeprefix("module."): value
         for key, value in state.items()
-        if not key.endswith(IGNORED_SUFFIX)
+        if not is_counter(key, value)
     }
 
 

@@ -215,12 +215,15 @@ def arrays(state: Any, *, where: str) -> dict[str, np.ndarray]:
     for key, value in state.items():
         bare = key.removeprefix(PREFIX)
         if bare in found:
-            raise UserError(f"{where}: has the key {shown(bare)} with and without {PREFIX}")
+            raise UserError(
+                f"{where}: has the key {shown(bare)} with and without {PREFIX}, want it once; save "
+                "the state_dict() of one net"
+            )
         found[bare] = as_array(value, where=f"{where}: {shown(bare)}")
         if found[bare].dtype.kind == "f" and not np.isfinite(found[bare]).all():
             raise UserError(
-                f"{where}: {shown(bare)} holds values that are not finite; the training had "
-                "failed, or the file is damaged"
+                f"{where}: {shown(bare)} holds values that are not finite as float32; the training "
+                "had failed, or the file is damaged: take an earlier checkpoint, or get it again"
             )
     return found
 
@@ -240,8 +243,9 @@ def as_array(value: Any, *, where: str) -> np.ndarray:
             raise UserError(f"{where}: is damaged ({error}); get the file again") from None
     else:
         array = np.asarray(value)
-    # bfloat16 and the 8-bit floats are not of kind "f".
-    return array.astype(np.float32) if array.dtype.kind in "fV" else array
+    # bfloat16 and the 8-bit floats are not of kind "f". What float32 cannot hold becomes infinite.
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32) if array.dtype.kind in "fV" else array
 
 
 def listed(names: Iterable[str]) -> str:

@@ -132,8 +132,9 @@ def _read_zip(path: pathlib.Path, data: memoryview) -> WeightsFile:
             )
         if len(pickles) != 1:
             raise UserError(
-                f"{path}: is a zip archive without a data.pkl, want {WANTED}; if the weights lie "
-                "in it, unpack it and name their file, else get the file again"
+                f"{path}: is a zip archive with {len(pickles)} data.pkl, one in PyTorch's, want "
+                f"{WANTED}; if the weights lie in it, unpack it and name their file, else get the "
+                "file again"
             )
         records = _Records(archive, data, pickles[0].removesuffix("data.pkl"), str(path))
         content = inert_pickle.load(
@@ -236,7 +237,17 @@ def _read_pickles(stream: mmap.mmap, *, where: str) -> WeightsFile:
         return WeightsFile("torch legacy", legacy.rest(stream, memoryview(stream)))
     if legacy.storages:
         raise UserError(f"{where}: is a pickle whose tensors are not in it; get the whole file")
+    _check_end(memoryview(stream), stream.tell(), where=where)
     return WeightsFile("pickle", first)
+
+
+def _check_end(data: memoryview, end: int, *, where: str) -> None:
+    """Raises UserError if anything lies behind what was read: it would be left out unsaid."""
+    if end < len(data):
+        raise UserError(
+            f"{where}: holds {len(data) - end:,} bytes behind its end, want none; if several "
+            "objects were saved into it, save this one by itself, else get the file again"
+        )
 
 
 def _nested_storage(where: str) -> Callable[[bytes], TypedStorage]:
@@ -311,6 +322,7 @@ class _Legacy:
                 raise UserError(f"{storage.where}: is cut off or damaged; get the file again")
             storage.data = found
             start += storage.size_bytes
+        _check_end(data, start, where=self.where)
         return content
 
 

@@ -21,7 +21,7 @@ from talkjax.weights.inert_pickle import shown
 
 State = Mapping[str, np.ndarray]
 
-IGNORED_SUFFIX = "num_batches_tracked"
+COUNTER_NAME = "num_batches_tracked"
 # (collection, module, leaf) of a block here -> what follows the block's name there.
 BLOCK_SUFFIXES = {
     ("params", "conv", "kernel"): "conv_block.0.weight",
@@ -190,7 +190,8 @@ def fill_nets(
     if set(like) != set(sources):
         raise ValueError(f"nets to fill: got {sorted(like)}, want {sorted(sources)}")
     state = {key.removeprefix("module."): np.asarray(value) for key, value in state.items()}
-    unused = {key for key in state if not key.endswith(IGNORED_SUFFIX)}
+    counters = {key for key, value in state.items() if is_counter(key, value)}
+    unused = set(state) - counters
     problems, nets = [], {}
     for net, tree in like.items():
         filled = {}
@@ -214,7 +215,12 @@ def fill_nets(
             + (f"; and {more} more" if more > 0 else "")
             + "; want a whole file of this kind: get it again, or check KIND"
         )
-    return Imported(nets, tuple(sorted(key for key in state if key.endswith(IGNORED_SUFFIX))))
+    return Imported(nets, tuple(sorted(counters)))
+
+
+def is_counter(key: str, value: np.ndarray) -> bool:
+    """Whether an entry is BatchNorm's count of its steps: by its name, and one whole number."""
+    return key.split(".")[-1] == COUNTER_NAME and value.size == 1 and value.dtype.kind in "iu"
 
 
 def _laid_out(array: np.ndarray, layout, path: tuple[str, ...], leaf) -> np.ndarray:
@@ -226,7 +232,8 @@ def _laid_out(array: np.ndarray, layout, path: tuple[str, ...], leaf) -> np.ndar
     except Unfit as wanted:
         raise Unfit(f"has shape {array.shape}, want {wanted}") from None
     if found.shape != leaf.shape:
-        raise Unfit(f"has shape {found.shape} here, want {leaf.shape}")
+        ours = f", in the net's order {found.shape}" if found.shape != array.shape else ""
+        raise Unfit(f"has shape {array.shape}{ours}, want {leaf.shape}")
     if path[0] == "batch_stats" and path[-1] == "var" and (found < 0).any():
         raise Unfit("holds negative variances")
     return np.ascontiguousarray(found, dtype=leaf.dtype)

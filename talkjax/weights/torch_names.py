@@ -32,7 +32,9 @@ UNTYPED_STORAGES = ("torch.UntypedStorage", "torch.storage.UntypedStorage")
 STORAGE_ROOMS = ("torch.", "torch.cuda.", "torch.storage.")
 # NVIDIA's persistent classes: what the embedded source would make is only described.
 PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
-MODULE_CLASSES = "torch.nn.modules."
+# A class of torch/nn/modules, as trees of modules name them, and nothing that such a file itself
+# imports: Python's pickle would follow the dots of a name to anything.
+MODULE_CLASS = re.compile(r"torch\.nn\.modules\.[a-z_0-9]+\.[A-Z][A-Za-z_0-9]*")
 TENSORFLOW_NETWORK = "dnnlib.tflib.network.Network"
 NUMPY_CORES = ("numpy.core.", "numpy._core.")
 # Bool, integers, floats and complex numbers, as numpy's pickles name them.
@@ -116,7 +118,7 @@ def table(
             return Named(name)
         if name.startswith("torch.") and name.removeprefix("torch.") in DTYPES:
             return Named(name)
-        if name.startswith(MODULE_CLASSES):
+        if MODULE_CLASS.fullmatch(name):
             return Named(name, lambda args: Inert(name, args))
         return None
 

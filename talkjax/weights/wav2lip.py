@@ -3,6 +3,7 @@
 Numbers of blocks are the published ones, widths are read off the file.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ from talkjax.errors import UserError
 from talkjax.nets.audio_lip_generator import AudioLipGenerator
 from talkjax.nets.discriminators import QualityDiscriminator
 from talkjax.nets.sync_critic import WAV2LIP_FACE, SyncCritic
+from talkjax.weights.inert_pickle import shown
 from talkjax.weights.kinds import SYNCTALKFACE, WAV2LIP
 from talkjax.weights.net_shapes import shapes_of, spec
+from talkjax.weights.style_layout import NUMBER
 from talkjax.weights.torch_layout import (
     Imported,
     State,
@@ -63,9 +66,8 @@ EXPERTS = {
 
 def _block_of(key: str) -> int:
     """The block of the face encoder that a key is of; -1 if it is of none."""
-    prefix, _, rest = key.partition("face_encoder.")
-    number = rest.partition(".")[0]
-    return int(number) if not prefix and number.isdecimal() else -1
+    found = re.match(rf"face_encoder\.{NUMBER}\.", key)
+    return int(found[1]) if found else -1
 
 
 def critic_settings(state: State, *, where: str) -> tuple[str, dict[str, Any]]:
@@ -81,8 +83,8 @@ def critic_settings(state: State, *, where: str) -> tuple[str, dict[str, Any]]:
     later = sorted(key for key in state if _block_of(key) > count)
     if not names and later:
         raise UserError(
-            f"{where}: found {later[0]}, but no face_encoder.{count}.conv_block.0.weight; the file "
-            "is not whole, get it again"
+            f"{where}: found {shown(later[0])}, but no face_encoder.{count}.conv_block.0.weight; "
+            "the file is not whole, get it again"
         )
     if not names:
         known = ", ".join(f"{name}: {e.face_blocks}" for name, e in EXPERTS.items())
@@ -110,6 +112,12 @@ def generator_settings(generator: State, decoder: State, *, where: str) -> dict[
       UserError: if a layer that tells a width is missing.
     """
     slots, width = _shape(generator, "mem.key", rank=2, where=where)
+    beside = _shape(generator, "mem.value", rank=2, where=where)
+    if (slots, width) != beside:
+        raise UserError(
+            f"{where}: mem.key has shape {(slots, width)}, mem.value {beside}; want the same, get "
+            "the file again"
+        )
     lip = _sequence_widths(generator, "lip_encoder", LIP_REPEATS, first=2, where=where)
     stages = len(FACE_REPEATS) + 1
     face = [_width(generator, f"face_encoder_blocks.{i}.0", where=where) for i in range(stages)]

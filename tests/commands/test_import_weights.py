@@ -1,7 +1,10 @@
 """`talkjax import-weights` and `inspect weights` on a narrow Wav2Lip expert."""
 
+import errno
 import hashlib
 import json
+import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -259,7 +262,7 @@ def test_wrong_files_are_one_line_and_leave_nothing(tmp_path, capsys):
         "none": (None, "found nothing"),
         "missing": (missing, r"face_encoder.3.conv_block.1.bias is missing"),
         "unused": (state | {"extra": np.ones(2, np.float32)}, "extra is not used by the net"),
-        "shape": (odd, "has shape (7,) here, want (4,)"),
+        "shape": (odd, "has shape (7,), want (4,)"),
         "blocks": (short, "its face encoder has 16 blocks"),
     }
     for name, (content, text) in files.items():
@@ -284,6 +287,52 @@ def test_a_hostile_file_is_refused_by_the_command(tmp_path, capsys):
     path = torch_writer.write_zip(tmp_path / "a.pth", {"state_dict": expert_state(), "x": call})
     assert "names os.system" in refused(capsys, "wav2lip-expert", path, tmp_path / "out")
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(file, tmp_path, capsys, monkeypatch):
+    long = tmp_path / ("x" * 300)
+    told = refused(capsys, "wav2lip-expert", file, long)
+    assert "cannot be written (File name too long); name another folder" in told
+
+    def full(path, **arrays):
+        pathlib.Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    told = refused(capsys, "wav2lip-expert", file, tmp_path / "a" / "out")
+    assert f"{tmp_path / 'a' / 'out'}: cannot be written (No space left on device)" in told
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".out")]
+
+
+def test_what_a_file_calls_its_keys_cannot_forge_the_manifest(tmp_path, capsys):
+    forged = "A\x1b[31m\nsource   the authors.num_batches_tracked"
+    path = weights_file(tmp_path / "a.pth", expert_state() | {forged: np.asarray(1)})
+    assert run("wav2lip-expert", path, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "A?[31m?source   the authors.num_batches_tracked" in said
+    assert [line for line in said.splitlines() if line.startswith("source")] == [
+        line for line in said.splitlines() if line.startswith("source   assumed: ")
+    ]
+    long = {f"face_encoder.{'9' * 5000}.conv_block.0.weight": np.ones((4, 4, 3, 3), np.float32)}
+    path = weights_file(tmp_path / "b.pth", expert_state() | long)
+    assert "is not used by the net" in refused(capsys, "wav2lip-expert", path, tmp_path / "b")
+    late = {
+        "face_encoder.99.\x1b[31m\nX": np.ones(4, np.float32),
+        **{k: v for k, v in expert_state().items() if not k.startswith("face_encoder.16")},
+    }
+    path = weights_file(tmp_path / "c.pth", late)
+    told = refused(capsys, "wav2lip-expert", path, tmp_path / "c")
+    assert "found face_encoder.99.?[31m?X, but no face_encoder.16" in told
+
+
+def test_only_a_whole_number_is_a_step_counter(tmp_path, capsys):
+    for key, value in {
+        "evilnum_batches_tracked": np.asarray(1),
+        "x.num_batches_tracked": np.ones((5, 5), np.float32),
+    }.items():
+        path = weights_file(tmp_path / "a.pth", expert_state() | {key: value})
+        told = refused(capsys, "wav2lip-expert", path, tmp_path / "out")
+        assert f"{key} is not used by the net" in told
 
 
 def test_what_lies_at_out_is_kept_unless_told_otherwise(file, tmp_path, capsys):

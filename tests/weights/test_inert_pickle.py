@@ -54,6 +54,18 @@ HOSTILE = {
         Call(Name("os", "path.abspath", stacked=True), "x"),
         "os.path.abspath",
     ),
+    "dotted_under_torch": (
+        Call(Name("torch.nn.modules.module", "inspect.os.system", stacked=True), "true"),
+        "torch.nn.modules.module.inspect.os.system",
+    ),
+    "dotted_class_under_torch": (
+        Call(Name("torch.nn.modules.module", "Module.apply", stacked=True), "true"),
+        "torch.nn.modules.module.Module.apply",
+    ),
+    "function_of_torch": (
+        Call(Name("torch.nn.modules.module", "register_module_forward_hook"), "true"),
+        "torch.nn.modules.module.register_module_forward_hook",
+    ),
     "subprocess": (Call(Name("subprocess", "check_output"), ["true"]), "subprocess.check_output"),
     "import_module": (Call(Name("importlib", "import_module"), "json"), "importlib.import_module"),
     "torch_load": (Call(Name("torch", "load"), "other.pth"), "torch.load"),

@@ -48,7 +48,7 @@ TABLE = {
         {f"{NORM}.running_var": np.array([1, 1, -1e-3, 1], np.float32)},
         "holds negative variances",
     ),
-    "scale of 2 axes": ("expert", {f"{NORM}.weight": zeros(2, 2)}, "has shape (2, 2) here, want"),
+    "scale of 2 axes": ("expert", {f"{NORM}.weight": zeros(2, 2)}, "has shape (2, 2), want"),
     "stem of 2 axes": (
         "arcface",
         {"input_layer.0.weight": zeros(64, 27)},

@@ -97,6 +97,11 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
         pick(entries(tmp_path, {"a": np.array([1, value], np.float32)}))
 
 
+def test_what_float32_does_not_hold_is_refused_without_a_warning(tmp_path):
+    with pytest.raises(UserError, match=r"a holds values that are not finite as float32; .* again"):
+        pick(entries(tmp_path, {"a": np.array([1.0, 1e300])}))
+
+
 def test_a_key_with_and_without_its_prefix_is_refused(tmp_path):
     with pytest.raises(UserError, match="has the key a with and without module"):
         pick(entries(tmp_path, {"a": ONE, "module.a": ONE}))

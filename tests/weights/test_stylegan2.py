@@ -116,7 +116,7 @@ def test_another_filter_is_refused():
         ({"convs.1.noise.weight": None}, r"convs\.1\.noise\.weight is missing"),
         ({"to_rgbs.2.bias": np.zeros(3)}, r"to_rgbs\.2\.bias is not used"),
         ({"convs.1.conv.weight": np.zeros((6, 6))}, r"convs\.1\.conv\.weight has shape \(6, 6\)"),
-        ({"style.2.bias": np.zeros(4)}, r"style\.2\.bias has shape \(4,\) here, want \(5,\)"),
+        ({"style.2.bias": np.zeros(4)}, r"style\.2\.bias has shape \(4,\), want \(5,\)"),
         ({"input.input": np.zeros(())}, r"input\.input has shape \(1,\)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -191,6 +191,22 @@ def script(path):
         archive.writestr("net/constants.pkl", Writer().dumps(()))
 
 
+def zip_two(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder in ("a", "b"):
+            archive.writestr(f"{folder}/data.pkl", Writer().dumps({}))
+
+
+def two_saved(form):
+    """A second object behind the first, as torch.save into one open file writes it."""
+
+    def write(path):
+        form(path, {"a": np.ones(5, np.float32)})
+        path.write_bytes(2 * path.read_bytes())
+
+    return write
+
+
 def odd_order(path):
     torch_writer.write_zip(path, {}, byte_order="middle")
 
@@ -221,7 +237,10 @@ WRONG = {
     "hole": (zip_hole, "data/0: is missing in the archive"),
     "short": (zip_short, "storage 0 of 999 values has 20 bytes"),
     "deflated": (zip_deflated, "data.pkl: is compressed or encrypted"),
-    "document": (zip_other, "is a zip archive without a data.pkl"),
+    "document": (zip_other, "is a zip archive with 0 data.pkl, one in"),
+    "two documents": (zip_two, "is a zip archive with 2 data.pkl, one in"),
+    "two legacy": (two_saved(torch_writer.write_legacy), "holds [0-9,]+ bytes behind its end"),
+    "two pickles": (two_saved(torch_writer.write_pickle), "holds [0-9,]+ bytes behind its end"),
     "script": (script, "is a TorchScript program"),
     "order": (odd_order, "has the byte order middle"),
     "half a legacy": (legacy_cut, "storage 0: is cut off or damaged"),

@@ -65,7 +65,7 @@ def test_an_unused_key_is_named():
 
 def test_another_shape_is_named_with_both_shapes():
     state = memory_state() | {"key": np.zeros((5, 4), np.float32)}
-    with pytest.raises(UserError, match=r"key has shape \(5, 4\) here, want \(3, 4\)"):
+    with pytest.raises(UserError, match=r"key has shape \(5, 4\), want \(3, 4\)"):
         load(state)
 
 
