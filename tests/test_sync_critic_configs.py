@@ -148,3 +148,14 @@ def test_smoke_trains_and_saves(name, tmp_path):
     assert len(set(totals)) == config.run.steps and np.isfinite(totals).all()
     reports = [line for line in lines if "fit/total" in line]
     assert all(line["fit/retrieval_chance"] == pytest.approx(1 / 7) for line in reports)
+
+
+@pytest.mark.slow
+def test_bce_alone_is_trained_by_that_and_nothing_else(tmp_path):
+    assert main.main(shrunk("sync_critic_grid.py:bce", tmp_path)) == 0
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    reports = [line for line in lines if "fit/total" in line]
+    assert len(reports) == 1  # of both steps, log_every_steps is more
+    for line in reports:
+        assert line["fit/total"] == pytest.approx(line["fit/bce"], rel=1e-5)
+        assert np.isfinite(line["fit/contrast"]) and line["fit/contrast"] > 0  # seen, not learnt
