@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from talkjax.errors import UserError
 
@@ -158,9 +158,16 @@ def _unwinding_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are; argparse prints the usage first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USER_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of a command before the command's module has added its arguments."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=f"talkjax {name}",
         description=COMMANDS[name].summary[0].upper() + COMMANDS[name].summary[1:] + ".",
         epilog=f"example:\n  {COMMANDS[name].example}",
@@ -172,7 +179,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
 def _top_parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     listing = "\n".join(f"  {name:{width}}  {c.summary}" for name, c in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="talkjax",
         description="Train, judge and run audio-driven talking-face models.",
         epilog=f"commands:\n{listing}\n\n`talkjax COMMAND --help` explains a command.\n\n"

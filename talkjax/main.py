@@ -88,6 +88,7 @@ def start(values: flags.FlagValues) -> int:
         config = assemble.with_vocabulary(values.config)
         job = assemble.make_job(config, workdir=workdir, copy_experts=False)
         print(dry_run.describe(job))
+        print(_gate_note(config), end="")
         return 0
     start_s = time.perf_counter()
     try:
@@ -101,6 +102,15 @@ def start(values: flags.FlagValues) -> int:
     if jax.process_index() == 0:
         print(summary(values.config, workdir, spent_s=time.perf_counter() - start_s))
     return 0
+
+
+def _gate_note(config: ConfigDict) -> str:
+    """What a dry run says of the run that must come first: "" where nothing is in the way."""
+    try:
+        check_gate(config)
+    except UserError as error:
+        return f"\nwould not begin yet\n  {error}\n"
+    return ""
 
 
 def summary(config: ConfigDict, workdir: pathlib.Path, *, spent_s: float) -> str:

@@ -322,6 +322,8 @@ def _write(args: argparse.Namespace, contents: dict[str, Any], *, title: str) ->
     report.write_text(args.out / "report.md", table)
     print(json.dumps(_summary(contents), indent=2) if args.json else table)
     print(f"wrote {args.out / 'metrics.json'}", file=sys.stderr)
+    for line in contents["warnings"]:
+        print(f"talkjax evaluate: warning: {line}", file=sys.stderr)
     measured = contents["protocol"]["clips_measured"]
     failed = contents["failed"]
     for clip, reason in failed.items():

@@ -8,9 +8,16 @@ from talkjax.weights import manifest
 
 
 def critic_label(who: Mapping[str, Any]) -> str:
-    """What has to stand beside the numbers of a critic, of which `subject` says `who` it is."""
+    """What has to stand beside the numbers of a judge, of which `subject` says `who` it is."""
     label = f"{who['checkpoint']}, step {who['step']}, weights {who['weights_sha256']}"
+    label += accuracy_of(who.get("validation_scores", {}))
     return label + (f", {begun_from(who['began_from'])}" if "began_from" in who else "")
+
+
+def accuracy_of(scores: Mapping[str, Any]) -> str:
+    """A judge's accuracy at the validation of its training, as a part of a label; "" if unknown."""
+    accuracy = scores.get("accuracy")
+    return "" if accuracy is None else f", validation accuracy {accuracy:.3f}"
 
 
 def begun_from(origin: Mapping[str, Any]) -> str:

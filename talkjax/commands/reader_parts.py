@@ -10,6 +10,7 @@ import numpy as np
 
 from talkjax.commands import evaluation_parts as parts
 from talkjax.commands.evaluate import READER_METHOD
+from talkjax.commands.labels import critic_label
 from talkjax.data.words import count_words, word_classes, word_labels
 from talkjax.errors import UserError
 from talkjax.evals import baselines, lip_reading
@@ -54,7 +55,9 @@ def identity(trained: Trained, *, path: pathlib.Path) -> dict[str, Any]:
     """Who reads, for the protocol: where it was trained says what its words are worth here."""
     vocabulary = trained.config.data.vocabulary
     words = len(word_labels(vocabulary))
-    return parts.subject(trained, path=path) | {
+    subject = parts.subject(trained, path=path)
+    return subject | {
+        "label": critic_label(subject),
         "trained_on_data": str(trained.config.data.path),
         "trained_on_split": str(trained.config.data.split),
         "vocabulary_words": words,

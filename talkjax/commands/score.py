@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     paths = find_videos(args.videos)
     from talkjax.commands import syncnet_parts, video_lse
+    from talkjax.commands.critic_arguments import MIN_ACCURACY
     from talkjax.evals import report
     from talkjax.media.sync_crops import MEDIAN_FRAMES
 
@@ -91,14 +92,25 @@ def run(args: argparse.Namespace) -> int:
             f"{args.syncnet}: public weights say nothing of aligned crops; give --variant track or "
             "whole"
         )
+    accuracy = judge.trained.scores.get("accuracy")
+    if accuracy is not None and accuracy < MIN_ACCURACY:
+        print(
+            f"talkjax score: warning: {args.syncnet}: its validation accuracy is {accuracy:.3f}, a "
+            "coin's 0.5; its numbers say little",
+            file=sys.stderr,
+        )
     scored, failed = {}, {}
     for path in paths:
         try:
-            scored[str(path)] = video_lse.score_video(path, judge, settings)
+            scored[str(path)] = found = video_lse.score_video(path, judge, settings)
         except UserError as error:
             if len(paths) == 1:
                 raise
             failed[str(path)] = str(error)
+            continue
+        if len(paths) > 1:  # told at once: a long list that is interrupted has not been for nothing
+            told = ", ".join(f"{key} {found[key]:.3f}" for key in video_lse.KEYS)
+            print(f"{path}: {told}", file=sys.stderr)
     contents = {
         "judge": judge.identity(),
         "protocol": video_lse.protocol(settings, judge),

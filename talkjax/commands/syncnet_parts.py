@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from talkjax.commands.evaluate import SYNCNET_METHOD
-from talkjax.commands.labels import begun_from, public_origins
+from talkjax.commands.labels import accuracy_of, begun_from, public_origins
 from talkjax.data.source import data_settings
 from talkjax.errors import UserError
 from talkjax.evals import image_quality, lse
@@ -56,8 +56,9 @@ class Judge(NamedTuple):
         began = self.trained.began_from
         return (
             f"trained here on {self.trained.config.data.path}{people}, {self.net.image_size} px, "
-            f"step {self.trained.step}{'' if began is None else f', {begun_from(began)}'}; not "
-            "comparable with published LSE"
+            f"step {self.trained.step}{accuracy_of(self.trained.scores)}"
+            f"{'' if began is None else f', {begun_from(began)}'}; not comparable with published "
+            "LSE"
         )
 
     def prepare(self, frames_u8):

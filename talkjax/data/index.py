@@ -68,11 +68,12 @@ def check_split(path: str | os.PathLike, index: dict[str, Any], split: str) -> N
             f"{path}: split {split!r} has no clips (its splits: {counts or 'none'}); choose "
             f"another split, or prepare the data again: {how_to_hold_out(split)}"
         )
-    if wanted and index["splits"][split]["clips"] < wanted:
+    there = index["splits"][split]["clips"]
+    if wanted and there < wanted:
         raise UserError(
-            f"{path}: split {whole!r}: it has {index['splits'][split]['clips']} clips; ask for "
-            "fewer where it is named: --config.data.split and --config.validation.split of a "
-            "training, --split of `talkjax evaluate`"
+            f"{path}: split {whole!r}: it has {there} clips; ask for {split}[:{there}] where it is "
+            "named: --config.data.split and --config.validation.split of a training, --split of "
+            "`talkjax evaluate`"
         )
 
 

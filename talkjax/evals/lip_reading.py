@@ -133,12 +133,14 @@ def summary(clips: Mapping[str, RowsRead], *, seed: int) -> dict[str, Any]:
 
     Returns:
       "accuracy": row -> class of words, and all of them -> interval; "relative": the same over
-      that of the recorded frames of the same clips; "words": how many, by row; "confusions": the
+      that of the recorded frames of the same clips; "words": how many, by row; "commonest": what
+      always saying the commonest word of a class, or of all, would get; "confusions": the
       most frequent of the recorded frames, [said, read, times]; "clips": clip -> row -> [right,
       words].
     """
     rows = [row for row in ROWS if any(row in read for read in clips.values())]
     found: dict[str, Any] = {"accuracy": {}, "relative": {}, "words": {}}
+    found["commonest"] = _commonest(clips)
     for row in rows:
         both = [read for read in clips.values() if row in read]
         tallies = _tallies([read[row] for read in both])
@@ -168,6 +170,16 @@ def summary(clips: Mapping[str, RowsRead], *, seed: int) -> dict[str, Any]:
     return found
 
 
+def _commonest(clips: Mapping[str, RowsRead]) -> dict[str, float]:
+    """The share of the commonest word, among all words and by class."""
+    said = collections.defaultdict(collections.Counter)
+    for read in clips.values():
+        for word in read.get(RECORDED) or next(iter(read.values())):
+            for name in (ALL_WORDS, word.word_class):
+                said[name][word.said] += 1
+    return {name: max(counts.values()) / counts.total() for name, counts in sorted(said.items())}
+
+
 def _tallies(clips: Sequence[Sequence[WordRead]]) -> dict[str, np.ndarray]:
     """(b, 2) right and all words of each clip, for all words and by class."""
     names = [ALL_WORDS, *sorted({word.word_class for words in clips for word in words})]
@@ -187,9 +199,12 @@ def markdown(found: Mapping[str, Any], *, reader: Mapping[str, Any]) -> list[str
       reader: who read, as in the protocol.
     """
     lines = ["## Lip reading", ""]
-    lines += [f"Read by {reader['checkpoint']}, trained on {reader['trained_on_data']}:"]
+    lines += [f"Read by {reader['label']}, trained on {reader['trained_on_data']}:"]
     lines[-1] += f" {reader['vocabulary_words']} words, chance {reader['chance']:.3f}."
-    lines += ["", *_table(found["accuracy"], corner="accuracy"), ""]
+    accuracy = _table(found["accuracy"], corner="accuracy")
+    names = list(dict.fromkeys(name for cells in found["accuracy"].values() for name in cells))
+    shares = [f"{found['commonest'][n]:.2f}" if n in found["commonest"] else "-" for n in names]
+    lines += ["", *accuracy, f"| always the commonest word | {' | '.join(shares)} |", ""]
     if found["relative"]:
         lines += [*_table(found["relative"], corner=f"relative to {RECORDED}"), ""]
     counts = next(iter(found["words"].values()))

@@ -2,6 +2,7 @@
 
 metrics.json: {"rows": {row: {key: {"mean", "low", "high"}}}, "differences": the same of paired
 differences, "clips": {clip: {row: {key: value}}}, "failed": {clip: reason}, "protocol": {...}};
+"warnings": [judges whose numbers say nothing, see `judge_worth`];
 with a lip reader also "lip_reading", see `lip_reading.summary`; of a sync critic or a SyncNet also
 "offset_histogram" and "injected_shifts", see `critic_report`.
 A measure without a meaning for a row is absent, never 0. Correlations of `rows` are those of
@@ -22,6 +23,7 @@ from talkjax.evals import (
     ground_truth,
     image_quality,
     intervals,
+    judge_worth,
     landmarks,
     lip_reading,
     motion,
@@ -79,7 +81,7 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
     labelled = {key for found in rows.values() for key in found} & ground_truth.KEYS
     known = {"ground_truth": ground_truth.protocol()} if labelled else {}
     read = {clip: result.read for clip, result in results.items() if result.read}
-    return {
+    contents = {
         "rows": rows,
         "differences": {name: found for name, found in differences.items() if found},
         "clips": {clip: _in_order(result.values) for clip, result in results.items()},
@@ -93,6 +95,7 @@ def metrics(evaluation: Evaluation, *, protocol: Mapping[str, Any], seed: int) -
             "voices_of": {clip: list(of) for clip, of in sorted(evaluation.voices.items())},
         },
     } | ({"lip_reading": lip_reading.summary(read, seed=seed)} if read else {})
+    return contents | {"warnings": judge_worth.warnings(contents)}
 
 
 def _in_order(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ compared.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from talkjax.evals import head_pose, lip_reading
+from talkjax.evals import head_pose, landmarks, lip_reading, sync
 
 LSE_HEADING = "LSE by SyncNet"
 # What in the protocol says who gave the sync measures: the judge of a model, the critic of which
@@ -82,6 +82,17 @@ TABLES = (
     ),
     ("Critic: injected shifts", ("shift_found", "shift_followed", "shift_error")),
 )
+LEGENDS = {
+    "Pictures": ("`lmd`, `lmd_centred`: dlib's 68 points, px at the evaluation size.",),
+    "Lips": (
+        "Read off the frames by dlib's 68 points. Correlations are over all clips' frames end to "
+        "end, not means of the clips' own.",
+        f"`lag_ms`: the best of ±{landmarks.MAX_LAG_FRAMES * 40} ms; a lag at that edge is none.",
+    ),
+    "Sync": (f"Offsets: the best of ±{sync.MAX_SHIFT_FRAMES} frames; positive: picture late.",),
+}
+# A bootstrap over so few clips has hardly anything to redraw.
+FEW_CLIPS = 10
 # What the printed table says of the paired differences; metrics.json has all of them.
 DIFFERENCE_KEYS = (
     "psnr",
@@ -111,6 +122,8 @@ DIGITS = {
 def markdown(contents: Mapping[str, Any], *, title: str) -> str:
     """The rows of metrics.json as tables, with intervals in brackets."""
     parts = [f"# {title}", ""]
+    parts += [f"* **Warning**: {line}." for line in contents["warnings"]]
+    parts += [""] if contents["warnings"] else []
     rows, measured = contents["rows"], contents["protocol"]["clips_measured"]
     several = measured > 1
     for heading, base_keys in TABLES:
@@ -124,6 +137,8 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         if keys and chosen:
             title = _with_judges(heading, keys, contents["protocol"])
             parts += [f"## {title}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
+            parts += [f"* {line}" for line in LEGENDS.get(heading, ())]
+            parts += [""] if heading in LEGENDS else []
     differences = contents["differences"]
     keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]
     if keys:
@@ -141,6 +156,10 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
             parts += [f"Independence of the {words}: {value['independence']}.", ""]
     failed = contents["failed"]
     parts.append(f"{measured} clips measured, {len(failed)} failed.")
+    if 1 < measured < FEW_CLIPS:
+        parts.append(
+            f"Intervals redraw the clips; of fewer than {FEW_CLIPS} they are too narrow to rely on."
+        )
     if not several:
         parts.append(
             "One clip has no intervals, and no other voice: the rows of shuffled audio, swapped "

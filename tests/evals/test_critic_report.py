@@ -172,6 +172,7 @@ def test_the_table_says_what_its_columns_mean_and_what_a_coin_gets():
         "rows": {},
         "differences": {},
         "failed": {},
+        "warnings": [],
         "protocol": {"clips_measured": 2} | critic_report.protocol(),
     }
     table = report_tables.markdown(contents, title="x")

@@ -89,7 +89,7 @@ def _evaluate(generate):
         on_clip_done=lambda: None,
     )
     assert not found.failed
-    who = {"checkpoint": "runs/reader", "trained_on_data": "toys", "vocabulary_words": 3}
+    who = {"label": "runs/reader", "trained_on_data": "toys", "vocabulary_words": 3}
     return report.metrics(found, protocol={"lip_reader": who | {"chance": 1 / 3}}, seed=0)
 
 
@@ -105,6 +105,7 @@ def test_a_model_that_listens_is_read_as_well_as_the_truth():
     table = report_tables.markdown(contents, title="x")
     assert "Read by runs/reader, trained on toys: 3 words, chance 0.333." in table
     assert "| generated | 1.00 [1.00, 1.00] |" in table
+    assert "| always the commonest word | 0." in table and "Warning" not in table
 
 
 def test_a_deaf_model_is_not_read_and_one_that_peeks_says_the_wrong_words():
@@ -160,7 +161,7 @@ def test_every_class_has_intervals_and_the_table_prints_the_ratio_to_the_recordi
     for name, cell in found["relative"]["generated"].items():
         real = found["accuracy"][RECORDED][name]["mean"]
         assert cell["mean"] == pytest.approx(generated[name]["mean"] / real)
-    who = {"checkpoint": "runs/reader", "trained_on_data": "toys", "vocabulary_words": 4}
+    who = {"label": "runs/reader", "trained_on_data": "toys", "vocabulary_words": 4}
     lines = lip_reading.markdown(found, reader=who | {"chance": 0.25})
     head = lines.index("| relative to recorded | all words | stop | vowel |")
     cells = ["{mean:.2f} [{low:.2f}, {high:.2f}]".format(**found["relative"]["generated"][name])

@@ -355,6 +355,8 @@ def test_metrics_json_has_no_nan_and_the_table_has_every_row(listening, tmp_path
     for row in listening["rows"]:
         assert f"| {row} |" in table
     assert "9 clips measured, 0 failed." in table
+    assert "fewer than 10 they are too narrow" in table
+    assert "* `lag_ms`: the best of ±200 ms; a lag at that edge is none." in table
     name = "swapped_voice_vs_face - base_rate"
     found = listening["differences"][name]["width_correlation"]
     (line,) = [line for line in table.splitlines() if line.startswith(f"| {name} |")]
