@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, help="JSON to write")
     args = parser.parse_args()
     clips = {
-        record.clip_id: clip_features(record)
+        record.source: clip_features(record)  # as the report of the fixed set names it
         for split in args.splits
         for record in iterate_clips(args.recorded, split)
     }

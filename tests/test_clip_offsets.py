@@ -1,9 +1,13 @@
 """Lags of clips by ridge regression, held against lags that were made."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from benchmarks import clip_offsets
 from benchmarks.clip_offsets import agreement, halves_agree, lags_of, spread_of
 from data_prep.coarse_sync import ClipFeatures
 from talkjax.errors import UserError
@@ -63,3 +67,19 @@ def test_halves_agree_where_clips_differ_and_not_where_all_are_in_step(clips):
 def test_too_few_clips_are_refused(clips):
     with pytest.raises(UserError, match="found 1, want at least 15"):
         agreement({"clip0": clips[0]}, {"clip0": 0.0})
+
+
+def test_the_command_knows_clips_by_the_names_of_the_report(clips, tmp_path, monkeypatch, capsys):
+    """A report names sources; clips' own names are others."""
+    records = [
+        SimpleNamespace(clip_id=f"s1/{i}", source=f"{i}.mpg", made=clip)
+        for i, clip in enumerate(clips)
+    ]
+    monkeypatch.setattr(clip_offsets, "iterate_clips", lambda path, split: records)
+    monkeypatch.setattr(clip_offsets, "clip_features", lambda record: record.made)
+    said = {f"{i}.mpg": {"fine_offset_frames": float(lag)} for i, lag in enumerate(MADE)}
+    (tmp_path / "report.json").write_text(json.dumps({"sync": {"clips": said}}))
+    monkeypatch.setattr("sys.argv", ["clip_offsets", "recorded", str(tmp_path), "--splits", "test"])
+    clip_offsets.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found["clips"] == CLIPS and found["correlation"] > 0.97
