@@ -49,6 +49,15 @@ def test_a_run_begins_after_one_that_passed_and_goes_on_without_it(passed, tmp_p
     assert main.main([*begun, "--config.run.steps=3"]) == 0
 
 
+def test_a_dry_run_says_that_the_other_is_missing_and_what_to_do(passed, tmp_path, capsys):
+    dry = argv(tmp_path / "never", "--dry-run")
+    assert main.main([*dry, f"--config.run.after={tmp_path / 'absent'}"]) == 0
+    said = capsys.readouterr().out
+    assert f"would not begin yet\n  config.run.after: {tmp_path / 'absent'} is not there" in said
+    assert main.main([*dry, f"--config.run.after={passed}"]) == 0
+    assert "would not begin" not in capsys.readouterr().out
+
+
 def test_a_run_does_not_begin_where_the_other_is_missing(tmp_path):
     with pytest.raises(UserError, match=r"absent is not there; first train .*`overfit`") as error:
         main.main(argv(tmp_path / "never", f"--config.run.after={tmp_path / 'absent'}"))
