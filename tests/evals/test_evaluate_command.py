@@ -99,7 +99,8 @@ def test_report_folder_of_a_generator(tmp_path, capsys, monkeypatch):
     model = _export(tmp_path / "model", "copying")
     code, found = _run(tmp_path, "--checkpoint", model, "--linear-clips", 5, "--pictures", 2)
     assert code == 0
-    assert set(found) == {"rows", "differences", "clips", "failed", "protocol"}
+    assert set(found) == {"rows", "differences", "clips", "failed", "protocol", "warnings"}
+    assert found["warnings"] == []  # there is no judge
     assert {"generated", "ground_truth", "shuffled_audio", "still_mouth"} <= set(found["rows"])
     assert len(found["clips"]) == 6 and found["failed"] == {}
     # a copy of what the model is given is the ground truth at the model's size
