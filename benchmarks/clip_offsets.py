@@ -132,6 +132,32 @@ def spread_of(clips: Sequence[ClipFeatures]) -> dict[str, Any]:
     }
 
 
+def offsets_of(folder: pathlib.Path) -> dict[str, float]:
+    """{source: offset in frames that the critic gave it}, of a set prepared with --fix-offset.
+
+    Raises:
+      UserError: if no critic was asked when it was prepared.
+    """
+    path = folder / "report.json"
+    if not path.is_file():
+        raise UserError(f"{path}: is not there; want a folder that `talkjax prepare` has written")
+    said = json.loads(path.read_text()).get("sync")
+    if not said:
+        raise UserError(f"{path}: no critic was asked; want data prepared with --critic")
+    return {source: clip["fine_offset_frames"] for source, clip in said["clips"].items()}
+
+
+def measure(recorded: str, fixed: pathlib.Path | None, splits: Sequence[str]) -> dict[str, Any]:
+    """`agreement` of the recorded clips with the offsets of the fixed set, or `spread_of` alone."""
+    said = None if fixed is None else offsets_of(fixed)
+    clips = {
+        record.source: clip_features(record)  # as the report of the fixed set names it
+        for split in splits
+        for record in iterate_clips(recorded, split)
+    }
+    return spread_of(list(clips.values())) if said is None else agreement(clips, said)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recorded", help="data as recorded (`talkjax prepare`)")
@@ -144,17 +170,10 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])
     parser.add_argument("--out", type=pathlib.Path, help="JSON to write")
     args = parser.parse_args()
-    clips = {
-        record.source: clip_features(record)  # as the report of the fixed set names it
-        for split in args.splits
-        for record in iterate_clips(args.recorded, split)
-    }
-    if args.fixed is None:
-        found = spread_of(list(clips.values()))
-    else:
-        offsets = json.loads((args.fixed / "report.json").read_text())["sync"]["clips"]
-        said = {name: clip["fine_offset_frames"] for name, clip in offsets.items()}
-        found = agreement(clips, said)
+    try:
+        found = measure(args.recorded, args.fixed, args.splits)
+    except UserError as error:
+        parser.exit(2, f"clip_offsets: {error}\n")
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:

@@ -37,7 +37,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
     """
     check_blocks(config)
     config = assemble.with_vocabulary(config)
-    if (workdir / "config.json").exists():
+    if _has_begun(workdir):
         # Before the data is opened and an expert copied; `fit` checks the checkpoint's own.
         check_config(
             read_object(
@@ -54,6 +54,10 @@ def run(config: ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool 
     hooks = assemble.make_hooks(config, job)
     workdir.mkdir(parents=True, exist_ok=True)  # nothing was refused
     fit(job, data, workdir=workdir, hooks=hooks, allow_config_change=allow_config_change)
+
+
+def _has_begun(workdir: pathlib.Path) -> bool:
+    return (workdir / "config.json").exists()
 
 
 def start_devices(*, cpu_devices: int | None, multihost: bool) -> None:
@@ -88,7 +92,7 @@ def start(values: flags.FlagValues) -> int:
         config = assemble.with_vocabulary(values.config)
         job = assemble.make_job(config, workdir=workdir, copy_experts=False)
         print(dry_run.describe(job))
-        print(_gate_note(config), end="")
+        print(_gate_note(config, workdir), end="")
         return 0
     start_s = time.perf_counter()
     try:
@@ -104,10 +108,12 @@ def start(values: flags.FlagValues) -> int:
     return 0
 
 
-def _gate_note(config: ConfigDict) -> str:
-    """What a dry run says of the run that must come first: "" where nothing is in the way."""
+def _gate_note(config: ConfigDict, workdir: pathlib.Path) -> str:
+    """What a dry run says of the run that must come first: "" where nothing is in the way, as in
+    the way of a run that has begun."""
     try:
-        check_gate(config)
+        if not _has_begun(workdir):
+            check_gate(config)
     except UserError as error:
         return f"\nwould not begin yet\n  {error}\n"
     return ""

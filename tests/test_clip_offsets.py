@@ -83,3 +83,16 @@ def test_the_command_knows_clips_by_the_names_of_the_report(clips, tmp_path, mon
     clip_offsets.main()
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == CLIPS and found["correlation"] > 0.97
+
+
+def test_a_set_without_a_critic_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["clip_offsets", "recorded", str(tmp_path)])
+    for report, said in ((None, "is not there"), ({"kept": 3}, "no critic was asked")):
+        if report is not None:
+            (tmp_path / "report.json").write_text(json.dumps(report))
+        with pytest.raises(SystemExit) as ended:
+            clip_offsets.main()
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"clip_offsets: {tmp_path / 'report.json'}: {said}")
+        assert len(error.splitlines()) == 1

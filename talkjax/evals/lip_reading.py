@@ -198,13 +198,14 @@ def markdown(found: Mapping[str, Any], *, reader: Mapping[str, Any]) -> list[str
       found: a `summary`.
       reader: who read, as in the protocol.
     """
+    accuracy = found["accuracy"]
     lines = ["## Lip reading", ""]
     lines += [f"Read by {reader['label']}, trained on {reader['trained_on_data']}:"]
     lines[-1] += f" {reader['vocabulary_words']} words, chance {reader['chance']:.3f}."
-    accuracy = _table(found["accuracy"], corner="accuracy")
-    names = list(dict.fromkeys(name for cells in found["accuracy"].values() for name in cells))
-    shares = [f"{found['commonest'][n]:.2f}" if n in found["commonest"] else "-" for n in names]
-    lines += ["", *accuracy, f"| always the commonest word | {' | '.join(shares)} |", ""]
+    commonest = found["commonest"]
+    shares = [f"{commonest[name]:.2f}" if name in commonest else "-" for name in _names(accuracy)]
+    lines += ["", *_table(accuracy, corner="accuracy")]
+    lines += [f"| always the commonest word | {' | '.join(shares)} |", ""]
     if found["relative"]:
         lines += [*_table(found["relative"], corner=f"relative to {RECORDED}"), ""]
     counts = next(iter(found["words"].values()))
@@ -212,8 +213,13 @@ def markdown(found: Mapping[str, Any], *, reader: Mapping[str, Any]) -> list[str
     return lines
 
 
+def _names(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The classes of words of all rows, as they come."""
+    return list(dict.fromkeys(name for cells in rows.values() for name in cells))
+
+
 def _table(rows: Mapping[str, Mapping[str, Mapping[str, float]]], *, corner: str) -> list[str]:
-    names = list(dict.fromkeys(name for cells in rows.values() for name in cells))
+    names = _names(rows)
     lines = [f"| {corner} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for row, cells in rows.items():
         shown = [

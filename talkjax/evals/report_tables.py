@@ -135,16 +135,16 @@ def markdown(contents: Mapping[str, Any], *, title: str) -> str:
         ]
         chosen = [row for row in rows if any(key in rows[row] for key in keys)]
         if keys and chosen:
-            title = _with_judges(heading, keys, contents["protocol"])
-            parts += [f"## {title}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
+            judged = _with_judges(heading, keys, contents["protocol"])
+            parts += [f"## {judged}", "", *_table(rows, chosen, keys, with_intervals=several), ""]
             parts += [f"* {line}" for line in LEGENDS.get(heading, ())]
             parts += [""] if heading in LEGENDS else []
     differences = contents["differences"]
     keys = [key for key in DIFFERENCE_KEYS if any(key in found for found in differences.values())]
     if keys:
         table = _table(differences, list(differences), keys, with_intervals=several)
-        title = _with_judges("Paired differences", keys, contents["protocol"])
-        parts += [f"## {title}", "", *table, ""]
+        judged = _with_judges("Paired differences", keys, contents["protocol"])
+        parts += [f"## {judged}", "", *table, ""]
     parts += _least_shift(contents.get("injected_shifts", {}), with_intervals=several)
     parts += _critic_legend(contents["protocol"])
     if "lip_reading" in contents:

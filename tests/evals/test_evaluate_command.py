@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import sys
-import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +14,7 @@ from talkjax.methods.api import Method
 from talkjax.train.checkpoint import load_trained
 from talkjax.train.files import write_json
 from talkjax.train.trained import fingerprint
+from tests.infer import stub
 
 SIZE = 64
 DATA = f"fake://6x36?size={SIZE}"
@@ -48,9 +47,7 @@ def _hearing(*, width):
 @pytest.fixture(autouse=True)
 def methods(monkeypatch):
     for name, build in (("copying", _copying), ("sync_critic", _hearing)):
-        module = types.ModuleType(f"talkjax.methods.{name}")
-        module.build = build
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        stub.install(monkeypatch, name=name, builder=build)
 
 
 def _export(folder, method, *, weight=0.0, seed=0, experts=None, smooth_sigma_frames=2.5):

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import sys
-import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +12,7 @@ from talkjax.errors import UserError
 from talkjax.methods.api import Method
 from talkjax.train.files import write_json
 from tests.evals.test_evaluate_command import _dark_mouth
+from tests.infer import stub
 
 SIZE = 64
 DATA = f"fake://6x36?size={SIZE}"
@@ -55,9 +54,7 @@ def _looking(*, area, width):
 @pytest.fixture(autouse=True)
 def methods(monkeypatch):
     for name, build in (("copying", _copying), ("lip_reader", _looking)):
-        module = types.ModuleType(f"talkjax.methods.{name}")
-        module.build = build
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        stub.install(monkeypatch, name=name, builder=build)
     FRAMES_SEEN.clear()
 
 

@@ -56,6 +56,10 @@ def test_a_dry_run_says_that_the_other_is_missing_and_what_to_do(passed, tmp_pat
     assert f"would not begin yet\n  config.run.after: {tmp_path / 'absent'} is not there" in said
     assert main.main([*dry, f"--config.run.after={passed}"]) == 0
     assert "would not begin" not in capsys.readouterr().out
+    # a run that has begun goes on without the other
+    begun = argv(passed, "--dry-run", f"--config.run.after={tmp_path / 'absent'}")
+    assert main.main(begun) == 0
+    assert "would not begin" not in capsys.readouterr().out
 
 
 def test_a_run_does_not_begin_where_the_other_is_missing(tmp_path):

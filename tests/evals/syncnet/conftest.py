@@ -1,22 +1,18 @@
 """A toy judge, and a face detector that sees what it is told to."""
 
-import sys
-import types
-
 import pytest
 
 from talkjax.commands import video_lse
 from tests.evals.syncnet.toy_syncnet import SIDES_SEEN, export, seeing
 from tests.evals.test_evaluate_command import _copying
+from tests.infer import stub
 from tests.media.test_track import ScriptedDetector
 
 
 @pytest.fixture(autouse=True)
 def methods(monkeypatch):
     for name, build in (("copying", _copying), ("syncnet", seeing)):
-        module = types.ModuleType(f"talkjax.methods.{name}")
-        module.build = build
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        stub.install(monkeypatch, name=name, builder=build)
     SIDES_SEEN.clear()
 
 
