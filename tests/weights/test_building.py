@@ -8,6 +8,7 @@ import pytest
 from talkjax.errors import UserError
 from talkjax.weights import building, wav2lip
 from tests.weights.toy_stylegan import rosinality_state, same
+from tests.weights.toy_synctalkface import decoder_state, generator_state
 
 WIDTH = 512
 
@@ -79,3 +80,11 @@ def test_a_block_that_is_missing_is_named_instead_of_the_kind():
     del state["face_encoder.2.conv_block.0.weight"], state["face_encoder.3.conv_block.0.weight"]
     with pytest.raises(UserError, match="has 1 blocks, want those of an expert"):
         wav2lip.critic_settings(state, where="x.pth")
+
+
+def test_a_memory_key_of_another_width_is_named_and_not_all_that_is_right():
+    generator, decoder = generator_state(), decoder_state()
+    wide = dict(generator) | {"mem.key": np.zeros((6, 9), np.float32)}
+    with pytest.raises(UserError, match=r"x\.pth: mem\.key has shape \(6, 9\), mem\.value \("):
+        wav2lip.generator_settings(wide, decoder, where="x.pth")
+    assert wav2lip.generator_settings(generator, decoder, where="x.pth")["recall"]["slots"] > 0
